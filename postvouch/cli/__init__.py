@@ -1,0 +1,1 @@
+"""postvouch(1): one verb a file."""

@@ -1,0 +1,1 @@
+"""The configuration: one frozen ``Config`` from /etc/postvouch/postvouch.toml and conf.d/*.toml."""

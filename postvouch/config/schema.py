@@ -1,0 +1,285 @@
+"""Every setting, its default and its manual, in one place.
+
+The loader, the commented example file, the man page and ``postvouch config`` all read this file and nothing
+else. A class is a TOML table of the lower-case name in ``Config``; a field is a key; ``doc`` is the manual
+text. Types say how a value is written: ``Duration`` is seconds, written "100s", "5m", "2h", "5d", "3w";
+``Size`` is octets, written 512, "64k", "50M"; ``Socket`` is "unix:/path" or "inet:host:port"; ``SecretPath``
+a file that nobody but its owner and group may read.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+Duration = NewType("Duration", float)
+Size = NewType("Size", int)
+Socket = NewType("Socket", str)
+SecretPath = NewType("SecretPath", str)
+Domain = NewType("Domain", str)
+"""A domain name, folded to lower-case A-labels by the loader."""
+Network = NewType("Network", str)
+"""An IP address or CIDR network, checked by the loader."""
+
+QUEUE_DIR = "/var/spool/postfix/postvouch"
+
+
+def setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), example: str = "") -> Any:
+    """A field of the schema: its default, its manual text, and where it has them its only legal words.
+
+    ``example`` is shown, commented out, in the example file where the default alone says too little.
+    """
+    return field(default=default, metadata={"doc": doc, "choices": choices, "example": example})
+
+
+ACTIONS = ("accept", "quarantine", "defer", "reject")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """What every daemon on this host needs to know."""
+
+    role: str = setting(
+        "",
+        "What this host does. mx: verify, resolve aliases, undo SRS. srs: resolve forwards, rewrite the "
+        "envelope, sign, send. submission: logins send as themselves, signed. relay: signs for hosts that "
+        'cannot. "" until you choose: nothing is signed, every lookup is "not found".',
+        choices=("", "mx", "srs", "submission", "relay"),
+    )
+    domains: tuple[Domain, ...] = setting(
+        (), "The domains of this organisation, alias domains included.", example='["our.example"]'
+    )
+    hostname: str = setting("", "The name of this host. Default: what the system says, fully qualified.")
+    internal_hosts: tuple[Network, ...] = setting(
+        ("127.0.0.0/8", "::1/128"),
+        "Clients whose mail is ours: signed, not verified. On srs this names the submission hosts and never "
+        "the mx hosts, which bring strangers' mail (see sign.vouching_hosts).",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log lines, one a message or request."""
+
+    privacy: str = setting(
+        "full",
+        "Addresses and client addresses in log lines: full, hash (the same address gives the same short "
+        "hash until the daemon restarts), drop.",
+        choices=("full", "hash", "drop"),
+    )
+    debug: bool = setting(False, "Also log how each decision came about, step by step.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """How DNS is asked. A validating resolver on this host is the best choice."""
+
+    servers: tuple[str, ...] = setting((), "Resolvers to ask, as IP addresses. Default: /etc/resolv.conf.")
+    timeout: Duration = setting(Duration(5), "How long to wait for one answer, TCP retry included.")
+    message_timeout: Duration = setting(
+        Duration(20), "How long all DNS work for one message may take; after it, everything is a temperror."
+    )
+    cache_entries: int = setting(20000, "Answers kept in memory by each worker, the oldest dropped first.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """postvouch-verify: SPF, DKIM, DMARC and the Authentication-Results field."""
+
+    socket: Socket = setting(
+        Socket(f"unix:{QUEUE_DIR}/verify.sock"), "Where Postfix finds the milter (smtpd_milters)."
+    )
+    workers: int = setting(2, "Processes that share the socket; one a core is enough.")
+    metrics: str = setting("127.0.0.1:9471", 'Where /metrics is served, "host:port". "" for nowhere.')
+    authserv_id: str = setting(
+        "",
+        "Our name in Authentication-Results; every field of a stranger that claims it is removed. "
+        "Default: general.hostname.",
+    )
+    on_dmarc_fail: str = setting(
+        "accept", "What happens to mail that fails DMARC under p=quarantine or p=reject.", choices=ACTIONS
+    )
+    on_spoof: str = setting(
+        "accept",
+        "What happens to mail from outside whose From: is in general.domains and not proven. Accepted spoofs "
+        "are marked in Authentication-Results and never signed.",
+        choices=ACTIONS,
+    )
+    on_temperror: str = setting(
+        "accept", "What happens when DNS trouble leaves DMARC undecided.", choices=("accept", "defer")
+    )
+    on_bad_author: str = setting(
+        "accept", "What happens to mail without exactly one valid From: address.", choices=ACTIONS
+    )
+    exempt_hosts: tuple[Network, ...] = setting(
+        (), "Clients to which none of the four actions above applies (trusted forwarders, list servers)."
+    )
+    max_body: Size = setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """One key: mail From: this domain is signed with it. Several keys for one domain all sign."""
+
+    domain: Domain = setting(Domain(""), "The domain (d=) that signs.", example='"our.example"')
+    selector: str = setting("", "The selector (s=).", example='"2026-srs"')
+    file: SecretPath = setting(
+        SecretPath(""),
+        "PEM file, RSA of 2048 bits or more, or Ed25519. Mode 0640, group postvouch, or stricter.",
+        example='"/etc/postvouch/keys/our.example/2026-srs.pem"',
+    )
+    subdomains: bool = setting(False, "Also sign mail From: subdomains of the domain.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """postvouch-sign: DKIM signatures, only with proof of origin."""
+
+    socket: Socket = setting(
+        Socket(f"unix:{QUEUE_DIR}/sign.sock"),
+        "Where Postfix finds the milter (smtpd_milters, non_smtpd_milters).",
+    )
+    workers: int = setting(2, "Processes that share the socket; one a core is enough.")
+    metrics: str = setting("127.0.0.1:9472", 'Where /metrics is served, "host:port". "" for nowhere.')
+    key: tuple[SigningKey, ...] = setting((), "The keys, a [[sign.key]] table each.")
+    vouching_hosts: tuple[Network, ...] = setting(
+        (),
+        "Our mx hosts. Mail from them is strangers' mail: it is signed only where the topmost "
+        "Authentication-Results field of sign.vouching_id says dmarc=pass for the From: domain.",
+    )
+    vouching_id: str = setting("", "The authserv-id that the vouching hosts write (their verify.authserv_id).")
+    sign_unauthenticated: bool = setting(
+        False, "Sign our From: from vouching hosts without their dmarc=pass. A spoof then leaves as ours."
+    )
+    check_owner: bool = setting(
+        True, "Where a login is known, refuse a From: address that the login does not own (see map.names)."
+    )
+    sign_headers: tuple[str, ...] = setting(
+        (
+            "from", "reply-to", "subject", "to", "cc", "sender", "date", "message-id", "mime-version",
+            "content-type", "content-transfer-encoding", "in-reply-to", "references", "resent-from",
+            "resent-to", "resent-date", "list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post",
+            "list-subscribe", "list-post", "list-owner", "list-archive", "autocrypt", "openpgp",
+        ),
+        "Header fields that are signed where present, every occurrence.",
+    )  # fmt: skip
+    oversign_headers: tuple[str, ...] = setting(
+        ("from", "reply-to", "subject", "to", "cc"),
+        "Header fields of which no further one may be added without breaking the signature.",
+    )
+    expire: Duration = setting(Duration(0), 'Signatures carry x= this far ahead; "0s" for no x=.')
+    max_body: Size = setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol."""
+
+    socket: Socket = setting(Socket(f"unix:{QUEUE_DIR}/map.sock"), "Where Postfix finds the maps.")
+    metrics: str = setting("127.0.0.1:9473", 'Where /metrics is served, "host:port". "" for nowhere.')
+    names: tuple[str, ...] = setting(
+        ("/etc/postvouch/names.d/*.yaml",),
+        "YAML files (globs) with aliases, forwards, alias domains and logins; merged in this order.",
+    )
+    snapshot: str = setting(
+        "/var/lib/postvouch/directory.snapshot",
+        "The compiled directory, which all daemons of this host read; it survives LDAP and restarts.",
+    )
+    refresh: Duration = setting(Duration(300), "How often files and LDAP are read again.")
+    soft_age: Duration = setting(Duration(7200), "A snapshot older than this is warned about.")
+    hard_age: Duration = setting(
+        Duration(7 * 86400),
+        'Beyond this age "not found" is no longer believed and answered as a temporary failure.',
+    )
+    max_shrink: int = setting(
+        20, "A new snapshot that lost more than this many per cent of the entries is refused; the old one stays."
+    )
+    forward_transport: str = setting(
+        "",
+        "On mx, the transport that the map named transport answers for forward addresses.",
+        example='"smtp:[srs.our.example]"',
+    )
+    recipient_delimiter: str = setting(
+        "+", 'Characters that separate a sub-address ("bob+list@"), as in main.cf. "" for none.'
+    )
+    max_targets: int = setting(1000, "An alias or forward that expands to more targets is a loop or a mistake.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ldap:
+    """An LDAP server as a source of accounts, forwards and roles. It is read into the snapshot, never asked
+    while mail waits."""
+
+    uri: str = setting("", "Server, ldap:// or ldaps://. Empty: no LDAP.", example='"ldaps://ldap.our.example"')
+    starttls: bool = setting(False, "Upgrade an ldap:// connection with StartTLS before anything else.")
+    ca_file: str = setting("", "Certificates to trust. Default: the system's.")
+    bind_dn: str = setting("", "Who we are. Empty: anonymous.")
+    password_file: SecretPath = setting(SecretPath(""), "File whose first line is the password of bind_dn.")
+    base: str = setting("", "Where to search.", example='"ou=users,dc=our,dc=example"')
+    filter: str = setting("(objectClass=*)", "Which entries to read.")
+    login_attribute: str = setting("uid", "Attribute that holds the login; the address is login@domain.")
+    forward_attribute: str = setting("emailForward", "Attribute with the address that mail goes to.")
+    alias_attribute: str = setting("", "Attribute with further addresses of the account.")
+    member_attribute: str = setting(
+        "member", "Attribute of a role with its members: DNs, logins or addresses; they own the role's address."
+    )
+    domain: Domain = setting(Domain(""), "Domain of the addresses. Default: the first of general.domains.")
+    timeout: Duration = setting(Duration(10), "How long to wait for the server.")
+    page_size: int = setting(500, "Entries asked for at a time.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srs:
+    """The sender rewriting scheme. mx and srs hosts share its secrets."""
+
+    domain: Domain = setting(
+        Domain(""), "Domain of rewritten senders; its mx must run postvouch-map. Default: first of general.domains."
+    )
+    secrets_file: SecretPath = setting(
+        SecretPath("/etc/postvouch/srs.secrets"), "One secret a line: the first signs, all verify. postsrsd's fits."
+    )
+    max_age: Duration = setting(
+        Duration(21 * 86400), "How long a bounce may come back; more than twice the queue lifetime of 5d."
+    )
+    separator: str = setting("=", "Character after SRS0 and SRS1.", choices=("=", "+", "-"))
+    hash_length: int = setting(4, "Characters of the hash that are written (and the fewest accepted).")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """postvouch-policy: who may submit as whom, and how much."""
+
+    socket: Socket = setting(
+        Socket(f"unix:{QUEUE_DIR}/policy.sock"), "Where Postfix finds it (check_policy_service)."
+    )
+    metrics: str = setting("127.0.0.1:9474", 'Where /metrics is served, "host:port". "" for nowhere.')
+    limit: int = setting(500, "Messages that one login may send per window; 0 for no limit.")
+    window: Duration = setting(Duration(86400), "The window of the limit; it slides.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redis:
+    """A redis server that several hosts share for counters. Without it, or while it is away, each host counts
+    for itself."""
+
+    url: str = setting("", "Server. Empty: none.", example='"redis://redis.our.example:6379/0"')
+    password_file: SecretPath = setting(SecretPath(""), "File whose first line is the password.")
+    timeout: Duration = setting(Duration(0.25), "How long one question may take before this host counts alone.")
+
+
+def _table(cls: type) -> Any:
+    return field(default_factory=cls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    general: General = _table(General)
+    log: Log = _table(Log)
+    dns: Dns = _table(Dns)
+    verify: Verify = _table(Verify)
+    sign: Sign = _table(Sign)
+    map: Map = _table(Map)
+    ldap: Ldap = _table(Ldap)
+    srs: Srs = _table(Srs)
+    policy: Policy = _table(Policy)
+    redis: Redis = _table(Redis)

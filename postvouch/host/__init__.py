@@ -1,0 +1,1 @@
+"""The machine underneath: DNS, log, metrics, processes, servers, shared counters."""

@@ -1,0 +1,1 @@
+"""The sender rewriting scheme, byte-compatible with postsrsd."""

@@ -1,0 +1,41 @@
+"""SMTP replies, all of them in one table, so that no two places word one refusal differently.
+
+The text is public: it says what to do, never what we know. Reasons for the admin go to the log line.
+Sources: RFC 5321 §4.2 (codes), RFC 3463 and the IANA enhanced status registry (x.7.2x: RFC 7372).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One SMTP reply: ``code`` 4xx or 5xx, ``enhanced`` "5.7.1", ``text`` in plain ASCII on one line."""
+
+    code: int
+    enhanced: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if not (400 <= self.code <= 599 and self.enhanced.startswith(f"{self.code // 100}.")):
+            raise ValueError(f"not an SMTP refusal: {self.code} {self.enhanced}")
+        if not self.text.isascii() or not self.text.isprintable():
+            raise ValueError("a reply text is one line of printable ASCII")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.enhanced} {self.text}"
+
+
+LATER = Reply(code=451, enhanced="4.7.1", text="Service unavailable - try again later")
+KEY_PROBLEM = Reply(code=451, enhanced="4.7.1", text="This message cannot be signed now - try again later")
+DNS_PROBLEM = Reply(code=451, enhanced="4.7.24", text="Sender authentication failed temporarily - try later")
+NOT_OWNER = Reply(code=553, enhanced="5.7.1", text="Sender address is not owned by the login in use")
+AUTHOR_NOT_OWNED = Reply(
+    code=550, enhanced="5.7.1", text="The From: address does not belong to the login in use"
+)
+AUTHOR_UNCLEAR = Reply(code=550, enhanced="5.7.1", text="From: must hold exactly one valid address")
+NULL_SENDER = Reply(code=553, enhanced="5.7.1", text="A login may not send with an empty sender")
+OVER_LIMIT = Reply(code=450, enhanced="4.7.1", text="Too many messages from this login - try again later")
+SPOOF = Reply(
+    code=550, enhanced="5.7.1", text="This domain's mail must be authenticated: use its submission server"
+)
+DMARC_FAILED = Reply(code=550, enhanced="5.7.1", text="Message refused by the DMARC policy of its From: domain")
