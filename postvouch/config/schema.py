@@ -149,6 +149,14 @@ class Sign:
     sign_unauthenticated: bool = setting(
         False, "Sign our From: from vouching hosts without their dmarc=pass. A spoof then leaves as ours."
     )
+    on_unproven: str = setting(
+        "quarantine",
+        "What happens on srs to mail from a vouching host with our From: and no dmarc=pass. Forwarded like any "
+        "other it would pass DMARC at its target through our own envelope sender. quarantine: Postfix holds it. "
+        "reject: the mx has to bounce it, often to a forged sender. forward: it leaves unsigned, with an SRS "
+        "sender in srs.unproven_domain, and fails DMARC at its target, as a spoof should.",
+        choices=("quarantine", "reject", "forward"),
+    )
     check_owner: bool = setting(
         True, "Where a login is known, refuse a From: address that the login does not own (see map.names)."
     )
@@ -238,6 +246,13 @@ class Srs:
     )
     max_age: Duration = setting(
         Duration(21 * 86400), "How long a bounce may come back; more than twice the queue lifetime of 5d."
+    )
+    unproven_domain: Domain = setting(
+        Domain(""),
+        "Domain of rewritten senders for mail with our From: that nobody vouched for (sign.on_unproven). "
+        "Another organizational domain than that From:, or SPF would align and DMARC pass; its SPF record lists "
+        "the srs hosts, its MX are the mx hosts.",
+        example='"old.example"',
     )
     separator: str = setting("=", "Character after SRS0 and SRS1.", choices=("=", "+", "-"))
     hash_length: int = setting(4, "Characters of the hash that are written (and the fewest accepted).")
