@@ -26,7 +26,14 @@ class InsertField:
     value: str
 
 
-Edit = RemoveField | InsertField
+@dataclass(frozen=True, slots=True)
+class ChangeSender:
+    """Replace the envelope sender; ``address`` without angle brackets. Postfix still maps it (canonical(5))."""
+
+    address: str
+
+
+Edit = RemoveField | InsertField | ChangeSender
 
 
 @dataclass(frozen=True, slots=True)
