@@ -1,0 +1,191 @@
+"""Entries -> Directory: merge the sources, find what is wrong, say where.
+
+Precedence: files before LDAP; among files, the later one. What is wrong in a file is fatal, since its author
+is there to mend it and the old directory serves meanwhile. What is wrong in LDAP only costs that entry, with
+a warning: people edit their own, and one of them must not freeze the names of all.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from postvouch.directory import resolve
+from postvouch.directory.model import (
+    FILES,
+    Directory,
+    Entry,
+    Kind,
+    Name,
+    Part,
+    Problem,
+    Rules,
+    domain_of,
+    key_of,
+)  # fmt: skip
+from postvouch.values.address import AddressError
+from postvouch.values.answer import Unavailable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A Directory and all that is wrong with what it was made of."""
+
+    directory: Directory
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the files must be mended before this directory may be taken."""
+        return any(p.fatal for p in self.problems)
+
+
+def compile_directory(parts: Sequence[Part], *, rules: Rules | None = None) -> Compiled:
+    """Make the directory of all parts. Never raises; with fatal problems it is for diagnosis only."""
+    work = _Work(rules=rules or Rules())
+    ordered = sorted(parts, key=lambda part: part.origin != FILES)
+    for part in ordered:
+        work.take_domains(part)
+    for part in ordered:
+        for entry in part.entries:
+            work.take(entry, fatal=part.origin == FILES)
+    verified_at = min((part.read_at for part in parts), default=0.0)
+    return work.finish(verified_at)
+
+
+@dataclass(slots=True)
+class _Work:
+    """The directory while it is made. ``fatal`` keeps, for each name, whether it came from a file."""
+
+    rules: Rules
+    domains: dict[str, str] = field(default_factory=dict)
+    names: dict[str, Name] = field(default_factory=dict)
+    fatal: dict[str, bool] = field(default_factory=dict)
+    logins: dict[str, dict[str, None]] = field(default_factory=dict)
+    roles: dict[str, dict[str, None]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def take_domains(self, part: Part) -> None:
+        """Learn the domains, so that addresses can be told ours or not. An alias of an alias is an error."""
+        entries = [e for e in part.entries if e.kind is Kind.DOMAIN]
+        for entry in entries:
+            self.domains[entry.name] = entry.values[0] if entry.values else entry.name
+        for entry in entries:
+            primary = self.domains[entry.name]
+            if self.domains.get(primary) != primary:
+                self._say(entry.source, f"{entry.name} folds to {primary}, which is no primary domain", True)
+                self.domains[entry.name] = entry.name
+
+    def take(self, entry: Entry, *, fatal: bool) -> None:
+        """Merge one entry."""
+        match entry.kind:
+            case Kind.ALIAS | Kind.FORWARD:
+                self._take_name(entry, fatal)
+            case Kind.LOGIN:
+                self.logins.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
+            case Kind.ROLE:
+                self.roles.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
+            case Kind.DOMAIN:
+                pass
+
+    def _take_name(self, entry: Entry, fatal: bool) -> None:
+        domain = domain_of(entry.name)
+        if domain not in self.domains:
+            self._say(entry.source, f"{entry.name}: {domain} is not one of our domains", fatal)
+            return
+        targets = tuple(dict.fromkeys(self._target(t) for t in entry.values))
+        outward = any(domain_of(t) not in self.domains for t in targets)
+        if self.domains[domain] != domain and (outward or entry.kind is Kind.FORWARD):
+            where = f"put it in {self.domains[domain]}"
+            self._say(entry.source, f"{entry.name} leaves from an alias domain; {where}", fatal)
+            return
+        before = self.names.get(entry.name)
+        if before is not None and before.kind is not entry.kind:
+            text = f"{entry.name} is a {entry.kind} here and {_a(before.kind)} at {before.source}"
+            self._say(entry.source, text + ("" if fatal else "; that one counts"), fatal)
+        elif before is None or self.fatal[entry.name] == fatal:
+            self.names[entry.name] = Name(entry.kind, targets, entry.source, outward)
+            self.fatal[entry.name] = fatal
+
+    def _target(self, text: str) -> str:
+        """Targets of ours become keys, so that they are found; others stay as written."""
+        if domain_of(text) not in self.domains:
+            return text
+        try:
+            return key_of(text)
+        except AddressError:
+            return text
+
+    def finish(self, verified_at: float) -> Compiled:
+        """Turn the walks loose: loops, dead ends, members that do not exist."""
+        users: dict[str, list[str]] = {}
+        for login, keys in self.logins.items():
+            for key in keys:
+                users.setdefault(key, []).append(login)
+        directory = Directory(
+            domain=next((d for d, primary in self.domains.items() if d == primary), ""),
+            domains=self.domains,
+            names=self.names,
+            logins={login: tuple(keys) for login, keys in self.logins.items()},
+            users={key: tuple(logins) for key, logins in users.items()},
+            roles={key: tuple(members) for key, members in self.roles.items()},
+            rules=self.rules,
+            verified_at=verified_at,
+        )
+        loops: dict[str, str] = {}
+        dead: set[str] = set()
+        for key in self.names:
+            targets = self._ends(directory, key)
+            if isinstance(targets, Unavailable):
+                loops[key] = targets.reason
+            elif not targets:
+                dead.add(key)
+        directory = replace(directory, loops=loops, dead=frozenset(dead))
+        self._report_loops(directory)
+        for key, name in self.names.items():
+            self._report_members(directory, key, name)
+        return Compiled(directory=directory, problems=tuple(self.problems))
+
+    def _ends(self, directory: Directory, key: str) -> tuple[str, ...] | Unavailable:
+        """Where the mail of a name ends. Nearly all names are forwards to the outside: no walk needed."""
+        name = self.names[key]
+        if name.kind is Kind.FORWARD and len(name.targets) <= self.rules.max_targets and name.outward:
+            inner = [t for t in name.targets if domain_of(t) in self.domains]
+            if not inner:
+                return name.targets
+        return resolve.expand(directory, key, through_forwards=True)
+
+    def _report_loops(self, directory: Directory) -> None:
+        """Name each cycle once, not once for every name that leads into it."""
+        told: set[frozenset[str]] = set()
+        for key, reason in directory.loops.items():
+            cycle = frozenset(reason.removeprefix(resolve.LOOP).split(" -> "))
+            if not reason.startswith(resolve.LOOP):
+                self._say(self.names[key].source, f"{key} has {reason}", self.fatal[key])
+            elif cycle not in told:
+                told.add(cycle)
+                members = [k for k in cycle if k in self.names]
+                where = ", ".join(f"{k} at {self.names[k].source}" for k in sorted(members))
+                self._say(self.names[key].source, f"{reason} ({where})", all(self.fatal[k] for k in members))
+
+    def _report_members(self, directory: Directory, key: str, name: Name) -> None:
+        for target in name.targets:
+            if not directory.is_ours(target):
+                continue
+            found = directory.find(target)
+            if found is None:
+                known = any(c in directory.users for c in directory.candidates(target))
+                what = "has a login but no forward" if known else "does not exist"
+                self._say(name.source, f"{target}, a target of {key}, {what}: it gets no mail", False)
+        if key in directory.dead:
+            self._say(name.source, f"{key} leads nowhere: mail for it is refused", False)
+
+    def _say(self, source: str, text: str, fatal: bool) -> None:
+        self.problems.append(Problem(source=source, text=text, fatal=fatal))
+
+
+def _a(kind: Kind) -> str:
+    return f"an {kind}" if kind is Kind.ALIAS else f"a {kind}"
+
+
+def count(parts: Iterable[Part]) -> int:
+    """How many entries all parts have together."""
+    return sum(len(part.entries) for part in parts)

@@ -1,0 +1,248 @@
+"""LDAP -> entries: one paged, read-only search, all or nothing.
+
+Every way in which a server can fail us (down, hanging, wrong certificate, half a result, size limit) is one
+exception with the reason in words; the caller then keeps what it had. There is no write path in this file.
+ldap3 is optional: it is imported when a search is made (Debian: python3-ldap3).
+"""
+
+import math
+import re
+import ssl
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from postvouch.config.schema import Ldap
+from postvouch.directory.model import LDAP, Entry, Kind, Part, Problem, key_of, target_of
+from postvouch.values.address import AddressError
+
+Attributes = Mapping[str, Sequence[str]]
+"""Attribute name in lower case -> its values."""
+
+_MAX_ENTRIES = 5_000_000
+
+
+class DirectoryUnavailable(Exception):
+    """LDAP gave no complete answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of the server, as it answered."""
+
+    dn: str
+    attributes: Attributes
+
+
+def read(settings: Ldap, domain: str, *, now: float) -> tuple[Part, tuple[Problem, ...]]:
+    """Ask the server for everything and translate it. ``domain``: where logins live if ldap.domain is "".
+
+    The problems are never fatal: each costs one entry or one value, and names its DN.
+    Raises DirectoryUnavailable.
+    """
+    records = search(settings)
+    entries, problems = translate(records, settings, settings.domain or domain)
+    return Part(origin=LDAP, entries=entries, read_at=now), problems
+
+
+def search(settings: Ldap) -> list[Record]:
+    """All entries that match ldap.filter below ldap.base. Raises DirectoryUnavailable."""
+    ldap3 = _library()
+    try:
+        password = _password(settings)
+        connection = _connection(ldap3, settings, password)
+        try:
+            return list(_pages(ldap3, connection, settings))
+        finally:
+            connection.unbind()
+    except DirectoryUnavailable:
+        raise
+    except ldap3.core.exceptions.LDAPException as error:
+        raise DirectoryUnavailable(f"{settings.uri}: {_words(error)}") from error
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise DirectoryUnavailable(f"{settings.uri}: {_words(error)}") from error
+
+
+def _library() -> ModuleType:
+    try:
+        with warnings.catch_warnings():
+            # ldap3 2.9.1 still uses names that newer pyasn1 only warns about.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import ldap3
+    except ImportError as error:
+        raise DirectoryUnavailable(
+            "ldap.uri is set but ldap3 is missing: apt install python3-ldap3"
+        ) from error
+    return ldap3  # type: ignore[no-any-return]
+
+
+def _password(settings: Ldap) -> str:
+    if not settings.password_file:
+        return ""
+    lines = Path(settings.password_file).read_text(encoding="utf-8").splitlines()
+    return lines[0] if lines else ""
+
+
+def _connection(ldap3: ModuleType, settings: Ldap, password: str) -> Any:
+    """A bound connection. Timeouts are whole seconds: ldap3 packs them into a struct timeval."""
+    if settings.bind_dn and not password:
+        # RFC 4513 §5.1.2: with a name and no password a server may answer "success" and mean "anonymous".
+        raise DirectoryUnavailable("ldap.bind_dn is set, ldap.password_file gives no password")
+    seconds = max(1, math.ceil(settings.timeout))
+    tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=settings.ca_file or None)
+    server = ldap3.Server(settings.uri, tls=tls, get_info=ldap3.NONE, connect_timeout=seconds)
+    connection = ldap3.Connection(
+        server,
+        user=settings.bind_dn or None,
+        password=password or None,
+        authentication=ldap3.SIMPLE if settings.bind_dn else ldap3.ANONYMOUS,
+        read_only=True,
+        auto_referrals=False,
+        receive_timeout=seconds,
+        raise_exceptions=False,
+    )
+    connection.open()
+    if settings.starttls and not server.ssl:
+        connection.start_tls()
+    if not connection.bind():
+        raise DirectoryUnavailable(f"{settings.uri}: bind refused: {connection.result['description']}")
+    return connection
+
+
+def _pages(ldap3: ModuleType, connection: Any, settings: Ldap) -> Iterator[Record]:
+    """Page after page. Anything but success on any page means that the whole result is not one."""
+    wanted = {
+        settings.login_attribute, settings.forward_attribute, settings.alias_attribute, settings.member_attribute
+    } - {""}  # fmt: skip
+    cookie: bytes | None = None
+    total = 0
+    while True:
+        connection.search(
+            settings.base, settings.filter, ldap3.SUBTREE, attributes=sorted(wanted),
+            paged_size=settings.page_size, paged_criticality=True, paged_cookie=cookie,
+        )  # fmt: skip
+        result = connection.result
+        if result["result"] != 0:
+            reason = " ".join(filter(None, (result["description"], result["message"])))
+            raise DirectoryUnavailable(f"{settings.uri}: search ended with {reason}")
+        for item in connection.response or ():
+            if item["type"] != "searchResEntry":
+                continue  # a reference to another server, which we do not follow
+            total += 1
+            if total > _MAX_ENTRIES:
+                raise DirectoryUnavailable(f"{settings.uri}: more than {_MAX_ENTRIES} entries")
+            yield _record(item["dn"], item["raw_attributes"])
+        controls = result.get("controls", {}).get("1.2.840.113556.1.4.319", {})
+        cookie = controls.get("value", {}).get("cookie")
+        if not cookie:
+            return
+
+
+def _record(dn: str, raw: Mapping[str, Iterable[bytes]]) -> Record:
+    decoded = {name.lower(): [v.decode("utf-8", "replace").strip() for v in raw[name]] for name in raw}
+    return Record(dn, {name: [v for v in values if v] for name, values in decoded.items()})
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong, without the tuples and class names that ldap3 puts around it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"^\(?['\"]?|['\"]?,?\)?$", "", text)[:300]
+
+
+def translate(
+    records: Sequence[Record], settings: Ldap, domain: str
+) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+    """Records -> entries with their DN as source.
+
+    An account is a login with its address, further addresses, and a forward. An entry with members is a role:
+    its members own the address; its mail goes to the forward, or without one to the members.
+    """
+    work = _Translation(
+        settings, domain, {_dn_key(r.dn): _first(r, settings.login_attribute) for r in records}
+    )
+    for record in records:
+        work.take(record)
+    return tuple(work.entries), tuple(work.problems)
+
+
+def _first(record: Record, attribute: str) -> str:
+    return next(iter(record.attributes.get(attribute.lower(), ())), "").lower()
+
+
+def _dn_key(dn: str) -> str:
+    return re.sub(r"\s*([,=+])\s*", r"\1", dn).casefold()
+
+
+class _Translation:
+    """One run of ``translate``. ``logins`` is DN -> login, to follow members that are given as DNs."""
+
+    def __init__(self, settings: Ldap, domain: str, logins: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._domain = domain
+        self._logins = logins
+        self.entries: list[Entry] = []
+        self.problems: list[Problem] = []
+
+    def take(self, record: Record) -> None:
+        """Translate one record; one without a login is no account and nothing else of ours."""
+        login = _first(record, self._settings.login_attribute)
+        key = self._address(login, record.dn, key_of) if login else ""
+        if not key:
+            return
+        values = record.attributes
+        forwards = tuple(filter(None, (
+            self._address(part.strip(), record.dn, target_of)
+            for value in values.get(self._settings.forward_attribute.lower(), ())
+            for part in value.split(",")
+        )))  # fmt: skip
+        aliases = tuple(filter(None, (
+            self._address(value, record.dn, key_of)
+            for value in values.get(self._settings.alias_attribute.lower(), ())
+        )))  # fmt: skip
+        members = values.get(self._settings.member_attribute.lower(), ())
+        if members:
+            self._role(record.dn, key, members, forwards)
+        else:
+            self._add(Kind.LOGIN, login, (key, *aliases), record.dn)
+        if forwards:
+            self._add(Kind.FORWARD, key, forwards, record.dn)
+        if forwards or members:
+            for alias in aliases:
+                if alias != key:
+                    self._add(Kind.ALIAS, alias, (key,), record.dn)
+
+    def _role(self, dn: str, key: str, members: Iterable[str], forwards: Sequence[str]) -> None:
+        owners: list[str] = []
+        for member in members:
+            owner = (
+                self._logins.get(_dn_key(member), "")
+                if "=" in member and "@" not in member
+                else member.lower()
+            )
+            if owner:
+                owners.append(self._address(owner, dn, key_of) if "@" in owner else owner)
+            else:
+                self._say(dn, f"member {member} is none of the entries found")
+        owners = [owner for owner in owners if owner]
+        self._add(Kind.ROLE, key, tuple(owners), dn)
+        if not forwards and owners:
+            targets = (self._address(owner, dn, key_of) for owner in owners)
+            self._add(Kind.ALIAS, key, tuple(t for t in targets if t and t != key), dn)
+
+    def _address(self, value: str, dn: str, fold: Any) -> str:
+        """The address, a bare local part completed; "" where it is none, which is then told."""
+        try:
+            return str(fold(value if "@" in value else f"{value}@{self._domain}"))
+        except AddressError as error:
+            self._say(dn, f"{value!r} is no address ({error}); left out")
+            return ""
+
+    def _add(self, kind: Kind, name: str, values: tuple[str, ...], dn: str) -> None:
+        if values:
+            self.entries.append(Entry(kind=kind, name=name, values=values, source=dn))
+
+    def _say(self, dn: str, text: str) -> None:
+        self.problems.append(Problem(source=dn, text=text, fatal=False))
