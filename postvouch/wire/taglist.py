@@ -1,0 +1,38 @@
+"""Tag=value lists: DKIM signatures, DKIM keys and ARC sets (RFC 6376 §3.2).
+
+Strict, because two readings of one signature are an attack. Names and values keep their case; blanks inside a
+value are kept, because only some tags ignore them; tags that nobody knows are for the caller to ignore.
+"""
+
+import re
+
+from postvouch.wire.fault import ProtocolError
+
+__all__ = ["ProtocolError", "parse"]
+
+_NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
+# VALCHAR, blanks and, since RFC 8616, UTF-8.
+_VALUE = re.compile(rb"[\t\x20-\x3a\x3c-\x7e\x80-\xff]*")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+
+
+def parse(text: bytes) -> dict[bytes, bytes]:
+    """Read a tag list into tag -> value, in the order written, blanks around both removed, folds undone.
+
+    Empty parts (";;", a ";" at the end) mean nothing and are left out, as every other program does. ProtocolError
+    with the code "malformed" or "duplicate-tag": such a list is void as a whole, so that no two programs pick
+    different parts of it.
+    """
+    tags: dict[bytes, bytes] = {}
+    for part in _FOLD.sub(b"", text).split(b";"):
+        name, equals, value = part.partition(b"=")
+        name = name.strip(b" \t")
+        if not equals and not name:
+            continue
+        value = value.strip(b" \t")
+        if not equals or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise ProtocolError("malformed", "not a list of tag=value")
+        if name in tags:
+            raise ProtocolError("duplicate-tag", f"the tag {name[:20].decode('ascii')} twice")
+        tags[name] = value
+    return tags
