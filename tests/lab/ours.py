@@ -1,0 +1,133 @@
+"""Our four hosts: their configuration as an admin would write it, and the commands that put it to work."""
+
+from lab.engine import FileIn
+from lab.people import BASE, YAML
+from lab.strangers import QUICK
+from lab.topology import SELECTOR, Topology, fqdn
+
+OWN = '["our.example", "old.example"]'
+DIRECTORY = f"""
+[ldap]
+uri = "ldap://ldap.our.example"
+base = "{BASE}"
+filter = "(|(objectClass=labAccount)(objectClass=labForward)(objectClass=labRole))"
+timeout = "3s"
+"""
+# The numbers of the lab, not of a mail host: changes are seen at once, and what is old is old soon.
+PACE = """
+[map]
+refresh = "5s"
+soft_age = "20s"
+"""
+
+
+def selector(host: str) -> str:
+    """Each signing host has a key of its own."""
+    return f"{SELECTOR}-{host}"
+
+
+def key_table(host: str) -> str:
+    """The [[sign.key]] of a signing host."""
+    return (
+        f'\n[[sign.key]]\ndomain = "our.example"\nselector = "{selector(host)}"\n'
+        f'file = "/etc/postvouch/keys/our.example/{selector(host)}.pem"\n'
+    )
+
+
+def config(host: str, topology: Topology) -> str:
+    """What goes to /etc/postvouch/conf.d/lab.toml."""
+    at = topology.address
+    internal = {
+        "mx": [],
+        "srs": [at("submission")],
+        "submission": [],
+        "relay": [at("ldap")],
+    }[host]
+    networks = ", ".join(f'"{n}"' for n in ["127.0.0.0/8", *internal])
+    text = (
+        f'[general]\nrole = "{host}"\ndomains = {OWN}\nhostname = "{fqdn(host)}"\n'
+        f"internal_hosts = [{networks}]\n"
+    )
+    if host in ("mx", "srs", "submission"):
+        text += DIRECTORY + PACE
+    if host == "mx":
+        text += f'forward_transport = "smtp:[{fqdn("srs")}]"\n'
+    if host == "srs":
+        text += f'\n[sign]\nvouching_hosts = ["{at("mx")}"]\nvouching_id = "{fqdn("mx")}"\n'
+    if host == "submission":
+        text += f'\n[redis]\nurl = "redis://{fqdn("redis")}:6379/0"\n'
+    if host != "mx":
+        text += key_table(host)
+    return text
+
+
+# Dovecot only says who logged in; 2.3 (Debian 12) and 2.4 (Debian 13) speak two configuration languages.
+AUTH_SERVICE = """
+service auth {
+  unix_listener /var/spool/postfix/private/auth {
+    mode = 0660
+    user = postfix
+    group = postfix
+  }
+}
+"""
+DOVECOT = {
+    "12": "protocols =\nssl = no\ndisable_plaintext_auth = no\nauth_mechanisms = plain login\n"
+    "auth_username_format = %Ln\n"
+    "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/lab.passwd\n}\nuserdb {\n  driver = static\n"
+    "  args = uid=5000 gid=5000 home=/nonexistent\n}\n",
+    "13": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\nprotocols =\nssl = no\n"
+    "auth_allow_cleartext = yes\nauth_mechanisms = plain login\n"
+    "auth_username_format = %{user | username | lower}\n"
+    "passdb passwd-file {\n  passwd_file_path = /etc/dovecot/lab.passwd\n}\n",
+}
+PASSWORDS = {"bob": "bobs-secret", "carol": "carols-secret"}
+
+SUBMISSION = """
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=submission.our.example \
+  -keyout /etc/ssl/private/submission.key -out /etc/ssl/certs/submission.pem 2>/dev/null
+postconf -e smtpd_tls_cert_file=/etc/ssl/certs/submission.pem smtpd_tls_key_file=/etc/ssl/private/submission.key
+# Dovecot's listener is in Postfix's private directory, which a fresh Debian 13 makes at the first start.
+postfix check
+"""
+
+
+def files(host: str, topology: Topology, secret: str) -> dict[str, FileIn]:
+    """Everything that is written on one of our hosts before its commands run."""
+    written = {"/etc/postvouch/conf.d/lab.toml": FileIn(text=config(host, topology))}
+    if host != "relay":
+        written["/etc/postvouch/names.d/lab.yaml"] = FileIn(text=YAML, mode=0o640, group="postvouch")
+    if host in ("mx", "srs"):
+        written["/etc/postvouch/srs.secrets"] = FileIn(text=secret + "\n", mode=0o640, group="postvouch")
+    if host == "submission":
+        users = "".join(f"{login}:{{PLAIN}}{word}\n" for login, word in PASSWORDS.items())
+        written["/etc/dovecot/lab.passwd"] = FileIn(text=users, mode=0o640, group="dovecot")
+        written["/etc/dovecot/dovecot.conf"] = FileIn(text=DOVECOT[topology.release] + AUTH_SERVICE)
+    return written
+
+
+def key_script(host: str) -> str:
+    """Make the host's key if it has none, and print the DNS record for it (a zone file line, absolute name)."""
+    name = selector(host)
+    return f"""
+set -e
+test -s /etc/postvouch/keys/our.example/{name}.pem ||
+  postvouch dkim genkey --domain our.example --selector {name} >&2
+postvouch dkim record --domain our.example --selector {name}
+"""
+
+
+def start_script(host: str) -> str:
+    """Wire Postfix, start the daemons of the role, start Postfix."""
+    more = SUBMISSION if host == "submission" else ""
+    dovecot = "systemctl start dovecot" if host == "submission" else ""
+    return f"""
+set -e
+postvouch check
+{more}
+postvouch postfix --role {host} --apply
+postvouch postfix --role {host} --check
+{QUICK}
+{dovecot}
+systemctl start postfix
+"""
