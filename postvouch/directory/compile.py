@@ -101,7 +101,10 @@ class _Work:
         if before is not None and before.kind is not entry.kind:
             text = f"{entry.name} is a {entry.kind} here and {_a(before.kind)} at {before.source}"
             self._say(entry.source, text + ("" if fatal else "; that one counts"), fatal)
-        elif before is None or self.fatal[entry.name] == fatal:
+        elif before is not None and not fatal:
+            if not self.fatal[entry.name]:
+                self._say(entry.source, f"{entry.name} is already at {before.source}; that one counts", False)
+        else:
             self.names[entry.name] = Name(entry.kind, targets, entry.source, outward)
             self.fatal[entry.name] = fatal
 

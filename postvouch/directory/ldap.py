@@ -114,9 +114,9 @@ def _connection(ldap3: ModuleType, settings: Ldap, password: str) -> Any:
 
 def _pages(ldap3: ModuleType, connection: Any, settings: Ldap) -> Iterator[Record]:
     """Page after page. Anything but success on any page means that the whole result is not one."""
-    wanted = {
-        settings.login_attribute, settings.forward_attribute, settings.alias_attribute, settings.member_attribute
-    } - {""}  # fmt: skip
+    wanted = {settings.login_attribute, settings.forward_attribute} | {
+        name for name in (settings.alias_attribute, settings.member_attribute) if name
+    }
     cookie: bytes | None = None
     total = 0
     while True:
@@ -160,11 +160,13 @@ def translate(
     An account is a login with its address, further addresses, and a forward. An entry with members is a role:
     its members own the address; its mail goes to the forward, or without one to the members.
     """
-    work = _Translation(
-        settings, domain, {_dn_key(r.dn): _first(r, settings.login_attribute) for r in records}
-    )
+    logins = {_dn_key(r.dn): _first(r, settings.login_attribute) for r in records}
+    work = _Translation(settings, domain, logins)
     for record in records:
         work.take(record)
+    # After all accounts: whoever may edit an alias attribute must not take another's address with it.
+    for record in records:
+        work.take_aliases(record)
     return tuple(work.entries), tuple(work.problems)
 
 
@@ -183,6 +185,7 @@ class _Translation:
         self._settings = settings
         self._domain = domain
         self._logins = logins
+        self._accounts: dict[str, str] = {}
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
 
@@ -198,30 +201,35 @@ class _Translation:
             for value in values.get(self._settings.forward_attribute.lower(), ())
             for part in value.split(",")
         )))  # fmt: skip
-        aliases = tuple(filter(None, (
-            self._address(value, record.dn, key_of)
-            for value in values.get(self._settings.alias_attribute.lower(), ())
-        )))  # fmt: skip
         members = values.get(self._settings.member_attribute.lower(), ())
         if members:
             self._role(record.dn, key, members, forwards)
         else:
-            self._add(Kind.LOGIN, login, (key, *aliases), record.dn)
+            self._add(Kind.LOGIN, login, (key,), record.dn)
         if forwards:
             self._add(Kind.FORWARD, key, forwards, record.dn)
-        if forwards or members:
-            for alias in aliases:
-                if alias != key:
-                    self._add(Kind.ALIAS, alias, (key,), record.dn)
+        self._accounts.setdefault(key, record.dn)
+
+    def take_aliases(self, record: Record) -> None:
+        """Its further addresses, as aliases of its own one: the account owns them as an alias's member."""
+        login = _first(record, self._settings.login_attribute)
+        values = record.attributes.get(self._settings.alias_attribute.lower(), ())
+        if not login or not values:
+            return
+        key = self._address(login, record.dn, key_of)
+        for alias in filter(None, (self._address(value, record.dn, key_of) for value in values)):
+            owner = self._accounts.get(alias, record.dn)
+            if owner != record.dn:
+                self._say(record.dn, f"{alias} belongs to {owner}; left out")
+            elif alias != key:
+                self._add(Kind.ALIAS, alias, (key,), record.dn)
 
     def _role(self, dn: str, key: str, members: Iterable[str], forwards: Sequence[str]) -> None:
         owners: list[str] = []
         for member in members:
-            owner = (
-                self._logins.get(_dn_key(member), "")
-                if "=" in member and "@" not in member
-                else member.lower()
-            )
+            owner = self._logins.get(_dn_key(member), "")
+            if not owner and ("@" in member or "=" not in member):
+                owner = member.lower()
             if owner:
                 owners.append(self._address(owner, dn, key_of) if "@" in owner else owner)
             else:
