@@ -7,28 +7,16 @@ text. Types say how a value is written: ``Duration`` is seconds, written "100s",
 a file that nobody but its owner and group may read.
 """
 
+# ruff: noqa: RUF009 - setting() is dataclasses.field() with a manual
+
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any
 
-Duration = NewType("Duration", float)
-Size = NewType("Size", int)
-Socket = NewType("Socket", str)
-SecretPath = NewType("SecretPath", str)
-Domain = NewType("Domain", str)
-"""A domain name, folded to lower-case A-labels by the loader."""
-Network = NewType("Network", str)
-"""An IP address or CIDR network, checked by the loader."""
+from postvouch.config import kinds
+from postvouch.config.kinds import Domain, Duration, Endpoint, IpAddress, Network, SecretPath, Size, Socket
+from postvouch.config.postfix import Postfix
 
-QUEUE_DIR = "/var/spool/postfix/postvouch"
-
-
-def setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), example: str = "") -> Any:
-    """A field of the schema: its default, its manual text, and where it has them its only legal words.
-
-    ``example`` is shown, commented out, in the example file where the default alone says too little.
-    """
-    return field(default=default, metadata={"doc": doc, "choices": choices, "example": example})
-
+setting = kinds.setting
 
 ACTIONS = ("accept", "quarantine", "defer", "reject")
 
@@ -72,10 +60,10 @@ class Log:
 class Dns:
     """How DNS is asked. A validating resolver on this host is the best choice."""
 
-    servers: tuple[str, ...] = setting((), "Resolvers to ask, as IP addresses. Default: /etc/resolv.conf.")
-    timeout: Duration = setting(Duration(5), "How long to wait for one answer, TCP retry included.")
+    servers: tuple[IpAddress, ...] = setting((), "Resolvers, as IP addresses. Default: /etc/resolv.conf.")
+    timeout: Duration = setting(Duration(5), "How long one answer may take, TCP retry included.", least=0.1)
     message_timeout: Duration = setting(
-        Duration(20), "How long all DNS work for one message may take; after it, everything is a temperror."
+        Duration(20), "How long all DNS for one message may take; then it is all a temperror.", least=1
     )
     cache_entries: int = setting(20000, "Answers kept in memory by each worker, the oldest dropped first.")
 
@@ -84,11 +72,9 @@ class Dns:
 class Verify:
     """postvouch-verify: SPF, DKIM, DMARC and the Authentication-Results field."""
 
-    socket: Socket = setting(
-        Socket(f"unix:{QUEUE_DIR}/verify.sock"), "Where Postfix finds the milter (smtpd_milters)."
-    )
-    workers: int = setting(2, "Processes that share the socket; one a core is enough.")
-    metrics: str = setting("127.0.0.1:9471", 'Where /metrics is served, "host:port". "" for nowhere.')
+    socket: Socket = kinds.socket("verify", "Where Postfix finds the milter (smtpd_milters).")
+    workers: int = kinds.workers()
+    metrics: Endpoint = kinds.metrics(9471)
     authserv_id: str = setting(
         "",
         "Our name in Authentication-Results; every field of a stranger that claims it is removed. "
@@ -112,7 +98,7 @@ class Verify:
     exempt_hosts: tuple[Network, ...] = setting(
         (), "Clients to which none of the four actions above applies (trusted forwarders, list servers)."
     )
-    max_body: Size = setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.")
+    max_body: Size = kinds.max_body()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,28 +119,27 @@ class SigningKey:
 class Sign:
     """postvouch-sign: DKIM signatures, only with proof of origin."""
 
-    socket: Socket = setting(
-        Socket(f"unix:{QUEUE_DIR}/sign.sock"),
-        "Where Postfix finds the milter (smtpd_milters, non_smtpd_milters).",
+    socket: Socket = kinds.socket(
+        "sign", "Where Postfix finds the milter (smtpd_milters, non_smtpd_milters)."
     )
-    workers: int = setting(2, "Processes that share the socket; one a core is enough.")
-    metrics: str = setting("127.0.0.1:9472", 'Where /metrics is served, "host:port". "" for nowhere.')
+    workers: int = kinds.workers()
+    metrics: Endpoint = kinds.metrics(9472)
     key: tuple[SigningKey, ...] = setting((), "The keys, a [[sign.key]] table each.")
     vouching_hosts: tuple[Network, ...] = setting(
         (),
         "Our mx hosts. Mail from them is strangers' mail: it is signed only where the topmost "
         "Authentication-Results field of sign.vouching_id says dmarc=pass for the From: domain.",
     )
-    vouching_id: str = setting("", "The authserv-id that the vouching hosts write (their verify.authserv_id).")
+    vouching_id: str = setting("", "The authserv-id that vouching hosts write (their verify.authserv_id).")
     sign_unauthenticated: bool = setting(
         False, "Sign our From: from vouching hosts without their dmarc=pass. A spoof then leaves as ours."
     )
     on_unproven: str = setting(
         "quarantine",
-        "What happens on srs to mail from a vouching host with our From: and no dmarc=pass. Forwarded like any "
-        "other it would pass DMARC at its target through our own envelope sender. quarantine: Postfix holds it. "
-        "reject: the mx has to bounce it, often to a forged sender. forward: it leaves unsigned, with an SRS "
-        "sender in srs.unproven_domain, and fails DMARC at its target, as a spoof should.",
+        "What happens on srs to mail from a vouching host with our From: and no dmarc=pass. Forwarded like "
+        "any other it would pass DMARC at its target through our own envelope sender. quarantine: Postfix "
+        "holds it. reject: the mx has to bounce it, often to a forged sender. forward: it leaves unsigned "
+        "with an SRS sender in srs.unproven_domain, and fails DMARC at its target, as a spoof should.",
         choices=("quarantine", "reject", "forward"),
     )
     check_owner: bool = setting(
@@ -174,15 +159,15 @@ class Sign:
         "Header fields of which no further one may be added without breaking the signature.",
     )
     expire: Duration = setting(Duration(0), 'Signatures carry x= this far ahead; "0s" for no x=.')
-    max_body: Size = setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.")
+    max_body: Size = kinds.max_body()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
     """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol."""
 
-    socket: Socket = setting(Socket(f"unix:{QUEUE_DIR}/map.sock"), "Where Postfix finds the maps.")
-    metrics: str = setting("127.0.0.1:9473", 'Where /metrics is served, "host:port". "" for nowhere.')
+    socket: Socket = kinds.socket("map", "Where Postfix finds the maps.")
+    metrics: Endpoint = kinds.metrics(9473)
     names: tuple[str, ...] = setting(
         ("/etc/postvouch/names.d/*.yaml",),
         "YAML files (globs) with aliases, forwards, alias domains and logins; merged in this order.",
@@ -191,14 +176,16 @@ class Map:
         "/var/lib/postvouch/directory.snapshot",
         "The compiled directory, which all daemons of this host read; it survives LDAP and restarts.",
     )
-    refresh: Duration = setting(Duration(300), "How often files and LDAP are read again.")
+    refresh: Duration = setting(Duration(300), "How often files and LDAP are read again.", least=1)
     soft_age: Duration = setting(Duration(7200), "A snapshot older than this is warned about.")
     hard_age: Duration = setting(
         Duration(7 * 86400),
         'Beyond this age "not found" is no longer believed and answered as a temporary failure.',
     )
     max_shrink: int = setting(
-        20, "A new snapshot that lost more than this many per cent of the entries is refused; the old one stays."
+        20,
+        "A new snapshot that lost more than this many per cent of the entries is refused; the old one stays.",
+        most=100,
     )
     forward_transport: str = setting(
         "",
@@ -208,7 +195,7 @@ class Map:
     recipient_delimiter: str = setting(
         "+", 'Characters that separate a sub-address ("bob+list@"), as in main.cf. "" for none.'
     )
-    max_targets: int = setting(1000, "An alias or forward that expands to more targets is a loop or a mistake.")
+    max_targets: int = setting(1000, "An alias or forward with more targets is a loop or a mistake.", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +203,7 @@ class Ldap:
     """An LDAP server as a source of accounts, forwards and roles. It is read into the snapshot, never asked
     while mail waits."""
 
-    uri: str = setting("", "Server, ldap:// or ldaps://. Empty: no LDAP.", example='"ldaps://ldap.our.example"')
+    uri: str = setting("", "ldap:// or ldaps://. Empty: no LDAP.", example='"ldaps://ldap.our.example"')
     starttls: bool = setting(False, "Upgrade an ldap:// connection with StartTLS before anything else.")
     ca_file: str = setting("", "Certificates to trust. Default: the system's.")
     bind_dn: str = setting("", "Who we are. Empty: anonymous.")
@@ -227,11 +214,12 @@ class Ldap:
     forward_attribute: str = setting("emailForward", "Attribute with the address that mail goes to.")
     alias_attribute: str = setting("", "Attribute with further addresses of the account.")
     member_attribute: str = setting(
-        "member", "Attribute of a role with its members: DNs, logins or addresses; they own the role's address."
+        "member",
+        "Attribute of a role with its members: DNs, logins or addresses; they own the role's address.",
     )
     domain: Domain = setting(Domain(""), "Domain of the addresses. Default: the first of general.domains.")
-    timeout: Duration = setting(Duration(10), "How long to wait for the server.")
-    page_size: int = setting(500, "Entries asked for at a time.")
+    timeout: Duration = setting(Duration(10), "How long to wait for the server.", least=0.1)
+    page_size: int = setting(500, "Entries asked for at a time.", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,35 +227,39 @@ class Srs:
     """The sender rewriting scheme. mx and srs hosts share its secrets."""
 
     domain: Domain = setting(
-        Domain(""), "Domain of rewritten senders; its mx must run postvouch-map. Default: first of general.domains."
+        Domain(""),
+        "Domain of rewritten senders; its mx must run postvouch-map. Default: first of general.domains.",
     )
     secrets_file: SecretPath = setting(
-        SecretPath("/etc/postvouch/srs.secrets"), "One secret a line: the first signs, all verify. postsrsd's fits."
+        SecretPath("/etc/postvouch/srs.secrets"),
+        "One secret a line: the first signs, all verify. postsrsd's fits.",
     )
     max_age: Duration = setting(
-        Duration(21 * 86400), "How long a bounce may come back; more than twice the queue lifetime of 5d."
+        Duration(21 * 86400),
+        "How long a bounce may come back; more than twice the queue lifetime of 5d.",
+        most=1000 * 86400,
     )
     unproven_domain: Domain = setting(
         Domain(""),
         "Domain of rewritten senders for mail with our From: that nobody vouched for (sign.on_unproven). "
-        "Another organizational domain than that From:, or SPF would align and DMARC pass; its SPF record lists "
-        "the srs hosts, its MX are the mx hosts.",
+        "Another organizational domain than that From:, or SPF would align and DMARC pass; its SPF record "
+        "lists the srs hosts, its MX are the mx hosts.",
         example='"old.example"',
     )
     separator: str = setting("=", "Character after SRS0 and SRS1.", choices=("=", "+", "-"))
-    hash_length: int = setting(4, "Characters of the hash that are written (and the fewest accepted).")
+    hash_length: int = setting(
+        4, "Characters of the hash that are written (and the fewest accepted).", least=4, most=27
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """postvouch-policy: who may submit as whom, and how much."""
 
-    socket: Socket = setting(
-        Socket(f"unix:{QUEUE_DIR}/policy.sock"), "Where Postfix finds it (check_policy_service)."
-    )
-    metrics: str = setting("127.0.0.1:9474", 'Where /metrics is served, "host:port". "" for nowhere.')
+    socket: Socket = kinds.socket("policy", "Where Postfix finds it (check_policy_service).")
+    metrics: Endpoint = kinds.metrics(9474)
     limit: int = setting(500, "Messages that one login may send per window; 0 for no limit.")
-    window: Duration = setting(Duration(86400), "The window of the limit; it slides.")
+    window: Duration = setting(Duration(86400), "The window of the limit; it slides.", least=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +269,9 @@ class Redis:
 
     url: str = setting("", "Server. Empty: none.", example='"redis://redis.our.example:6379/0"')
     password_file: SecretPath = setting(SecretPath(""), "File whose first line is the password.")
-    timeout: Duration = setting(Duration(0.25), "How long one question may take before this host counts alone.")
+    timeout: Duration = setting(
+        Duration(0.25), "How long one question may take; then this host counts alone.", least=0.01
+    )
 
 
 def _table(cls: type) -> Any:
@@ -298,3 +292,4 @@ class Config:
     srs: Srs = _table(Srs)
     policy: Policy = _table(Policy)
     redis: Redis = _table(Redis)
+    postfix: Postfix = _table(Postfix)

@@ -1,0 +1,206 @@
+"""Checks that join two settings: each one right by itself, together a hole, a dead end or a surprise.
+
+Holes and dead ends are problems (no daemon starts); what may be meant is a warning (``postvouch check``).
+"""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from postvouch.config.gather import Gathered
+from postvouch.config.problems import Notes, Where
+from postvouch.config.schema import Config
+
+_DAY = 86400
+_QUEUE_LIFETIME_DAYS = 5  # maximal_queue_lifetime and bounce_queue_lifetime of Postfix
+
+
+class _Checks:
+    """The configuration with a way to speak about its settings by name."""
+
+    def __init__(self, config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:
+        self.config = config
+        self.gathered = gathered
+        self.main = main
+        self.notes = notes
+
+    def problem(self, text: str, *names: str) -> None:
+        """A problem of these settings, at the place of the first that is set; silent if one is faulty."""
+        if not self.gathered.faulty.intersection(names):
+            self.notes.problem(self.gathered.where(*names) or self.main, text)
+
+    def warning(self, text: str, *names: str) -> None:
+        """A warning about these settings."""
+        if not self.gathered.faulty.intersection(names):
+            self.notes.warning(self.gathered.where(*names) or self.main, text)
+
+
+def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:
+    """All checks; ``config`` has defaults where a setting was faulty, and checks of those are left out."""
+    checks = _Checks(config, gathered, main, notes)
+    _role(checks)
+    _origin(checks)
+    _keys(checks)
+    _signing(checks)
+    _names(checks)
+    _sources(checks)
+    _srs(checks)
+    _sockets(checks)
+
+
+def _role(c: _Checks) -> None:
+    role = c.config.general.role
+    if not role:
+        c.warning("general.role is not set: nothing is signed and every lookup is not found", "general.role")
+        return
+    if not c.config.general.domains:
+        c.problem(
+            f"role {role} without general.domains: nothing would be ours", "general.role", "general.domains"
+        )
+    if role in ("srs", "submission", "relay") and not c.config.sign.key:
+        c.warning(f"role {role} without a [[sign.key]]: nothing will be signed", "general.role", "sign.key")
+    if role == "mx" and c.config.sign.key:
+        c.warning("an mx does not sign: its keys are better kept elsewhere", "sign.key")
+    if role == "mx" and not c.config.map.forward_transport:
+        c.warning(
+            "role mx without map.forward_transport: Postfix's own transport must bring forwards to srs",
+            "general.role",
+            "map.forward_transport",
+        )
+
+
+def _origin(c: _Checks) -> None:
+    internal = [ip_network(each) for each in c.config.general.internal_hosts]
+    vouching = [ip_network(each) for each in c.config.sign.vouching_hosts]
+    names = ("sign.vouching_hosts", "general.internal_hosts")
+    for ours in internal:
+        if ours.prefixlen == 0:
+            c.problem(f"{ours} in general.internal_hosts: strangers' mail would be signed", names[1])
+    for mx in vouching:
+        for ours in internal:
+            if _overlap(mx, ours):
+                c.problem(
+                    f"{mx} in sign.vouching_hosts is also in general.internal_hosts ({ours}): what strangers "
+                    "send through it would be signed as ours",
+                    *names,
+                )
+    if vouching and not c.config.sign.vouching_id:
+        c.problem(
+            "sign.vouching_hosts without sign.vouching_id: whose dmarc=pass is meant?",
+            *names[:1],
+            "sign.vouching_id",
+        )
+    if c.config.sign.vouching_id and not vouching:
+        c.warning("sign.vouching_id without sign.vouching_hosts has no effect", "sign.vouching_id", names[0])
+    if vouching and c.config.general.role not in ("", "srs"):
+        c.warning(f"sign.vouching_hosts on role {c.config.general.role}: only srs hosts have any", names[0])
+    if c.config.sign.sign_unauthenticated:
+        c.warning(
+            "sign.sign_unauthenticated: a spoof of ours leaves as ours, signed", "sign.sign_unauthenticated"
+        )
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    if isinstance(one, IPv4Network):
+        return isinstance(other, IPv4Network) and one.overlaps(other)
+    return isinstance(other, IPv6Network) and one.overlaps(other)
+
+
+def _keys(c: _Checks) -> None:
+    seen: set[tuple[str, str]] = set()
+    places = c.gathered.places.get("sign.key", [])
+    for index, key in enumerate(c.config.sign.key):
+        where = places[index] if index < len(places) else c.main
+        if (key.domain, key.selector) in seen:
+            c.notes.problem(where, f"a second key for {key.selector}._domainkey.{key.domain}")
+        seen.add((key.domain, key.selector))
+        ours = any(key.domain == each or key.domain.endswith(f".{each}") for each in c.config.general.domains)
+        if not ours and "general.domains" not in c.gathered.faulty:
+            c.notes.warning(where, f"{key.domain} is not in general.domains: its key is never used")
+
+
+def _signing(c: _Checks) -> None:
+    sign = c.config.sign
+    if "from" not in {each.lower() for each in sign.sign_headers}:
+        c.problem(
+            "sign.sign_headers lacks from: a signature must cover it (RFC 6376 §5.4)", "sign.sign_headers"
+        )
+    if "from" not in {each.lower() for each in sign.oversign_headers}:
+        c.warning("sign.oversign_headers lacks from: a second From: could be added", "sign.oversign_headers")
+    if 0 < sign.expire <= _QUEUE_LIFETIME_DAYS * _DAY:
+        c.warning("sign.expire: mail may wait in queues for 5d and then arrive expired", "sign.expire")
+
+
+def _names(c: _Checks) -> None:
+    names = c.config.map
+    if names.soft_age >= names.hard_age:
+        c.problem("map.soft_age must be shorter than map.hard_age", "map.soft_age", "map.hard_age")
+    if names.refresh >= names.soft_age:
+        c.warning(
+            "map.refresh is not shorter than map.soft_age: every snapshot grows old",
+            "map.refresh",
+            "map.soft_age",
+        )
+    if c.config.dns.timeout > c.config.dns.message_timeout:
+        c.problem("dns.timeout is longer than dns.message_timeout", "dns.timeout", "dns.message_timeout")
+
+
+def _sources(c: _Checks) -> None:
+    ldap = c.config.ldap
+    if not ldap.uri:
+        return
+    if not ldap.uri.startswith(("ldap://", "ldaps://", "ldapi://")):
+        c.problem("ldap.uri must begin with ldap:// or ldaps://", "ldap.uri")
+    if not ldap.base:
+        c.problem("ldap.uri without ldap.base: where is to be searched?", "ldap.uri", "ldap.base")
+    if ldap.starttls and ldap.uri.startswith("ldaps:"):
+        c.problem(
+            "ldap.starttls is for ldap:// only: ldaps:// is encrypted from the start",
+            "ldap.starttls",
+            "ldap.uri",
+        )
+    if ldap.bind_dn and not ldap.password_file:
+        c.problem("ldap.bind_dn without ldap.password_file", "ldap.bind_dn", "ldap.password_file")
+    if ldap.password_file and ldap.uri.startswith("ldap:") and not ldap.starttls:
+        c.warning(
+            "ldap.password_file over ldap:// without starttls: the password is sent in clear",
+            "ldap.uri",
+            "ldap.starttls",
+        )
+
+
+def _srs(c: _Checks) -> None:
+    srs, domains = c.config.srs, c.config.general.domains
+    if srs.max_age <= 2 * _QUEUE_LIFETIME_DAYS * _DAY:
+        c.problem(
+            "srs.max_age must be longer than 10d: a bounce may be two queue lifetimes old", "srs.max_age"
+        )
+    if srs.domain and domains and srs.domain not in domains:
+        c.warning(
+            f"srs.domain {srs.domain} is not in general.domains: the mx must take its mail",
+            "srs.domain",
+            "general.domains",
+        )
+    if srs.unproven_domain and srs.unproven_domain == (srs.domain or next(iter(domains), "")):
+        c.problem(
+            "srs.unproven_domain must be another domain than srs.domain", "srs.unproven_domain", "srs.domain"
+        )
+    if c.config.sign.on_unproven == "forward" and not srs.unproven_domain and c.config.general.role == "srs":
+        c.problem(
+            'sign.on_unproven = "forward" needs srs.unproven_domain',
+            "sign.on_unproven",
+            "srs.unproven_domain",
+        )
+
+
+def _sockets(c: _Checks) -> None:
+    daemons = ("verify", "sign", "map", "policy")
+    for key in ("socket", "metrics"):
+        owners: dict[str, str] = {}
+        for name in daemons:
+            value = getattr(getattr(c.config, name), key)
+            if value and value in owners:
+                c.problem(
+                    f"{name}.{key} and {owners[value]}.{key} are the same",
+                    f"{name}.{key}",
+                    f"{owners[value]}.{key}",
+                )
+            owners.setdefault(value, name)

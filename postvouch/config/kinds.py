@@ -1,0 +1,53 @@
+"""The kinds of value that a setting can have, and how a setting is written down.
+
+Each kind is a plain ``str``, ``int`` or ``float`` to those who use it; its name tells the loader how the
+value is written in the file and what to check (``convert.py``).
+"""
+
+from dataclasses import field
+from typing import Any, NewType
+
+Duration = NewType("Duration", float)
+Size = NewType("Size", int)
+Socket = NewType("Socket", str)
+SecretPath = NewType("SecretPath", str)
+Domain = NewType("Domain", str)
+"""A domain name, folded to lower-case A-labels by the loader."""
+Network = NewType("Network", str)
+"""An IP address or CIDR network, folded to "network/length" by the loader."""
+IpAddress = NewType("IpAddress", str)
+Endpoint = NewType("Endpoint", str)
+"""A TCP "host:port"; "" for nowhere."""
+
+QUEUE_DIR = "/var/spool/postfix/postvouch"
+
+
+def setting(
+    default: Any, doc: str, *, choices: tuple[str, ...] = (), example: str = "", **limits: float
+) -> Any:
+    """A field of the schema: its default, its manual text, and where it has them its only legal words.
+
+    ``example`` is shown, commented out, in the example file where the default alone says too little.
+    ``limits`` are ``least`` (0 unless given) and ``most``, for numbers, sizes (octets), durations (seconds).
+    """
+    return field(default=default, metadata={"doc": doc, "choices": choices, "example": example, **limits})
+
+
+def socket(name: str, doc: str) -> Any:
+    """Where one of the daemons listens."""
+    return setting(Socket(f"unix:{QUEUE_DIR}/{name}.sock"), doc)
+
+
+def metrics(port: int) -> Any:
+    """Where one of the daemons serves its numbers."""
+    return setting(Endpoint(f"127.0.0.1:{port}"), 'Where /metrics is served, "host:port". "" for nowhere.')
+
+
+def workers() -> Any:
+    """How many processes a milter has."""
+    return setting(2, "Processes that share the socket; one a core is enough.", least=1)
+
+
+def max_body() -> Any:
+    """The longest body that a milter keeps."""
+    return setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.", least=1)

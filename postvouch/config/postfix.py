@@ -1,0 +1,26 @@
+"""The table [postfix]: what "postvouch postfix" must know beyond what the other tables already say."""
+
+from dataclasses import dataclass
+
+from postvouch.config.kinds import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postfix:
+    """What "postvouch postfix" writes into main.cf and master.cf; no daemon reads it."""
+
+    outgoing_transport: str = setting(
+        "",
+        "Where mail for the world goes. mx and submission: the srs hosts (default: map.forward_transport). srs "
+        "and relay: empty sends it directly.",
+        example='"smtp:[srs.our.example]"',
+    )
+    home_transport: str = setting(
+        "",
+        "On submission, where mail for general.domains goes. Default: to their MX.",
+        example='"smtp:[mx.our.example]"',
+    )
+    tls_cert: str = setting(
+        "", "Certificate chain that smtpd shows (PEM). submission needs it.", example='"/etc/ssl/mail.pem"'
+    )
+    tls_key: str = setting("", "Its private key (PEM). Default: in the same file.")

@@ -1,0 +1,83 @@
+"""Files that hold secrets: who may read them, and whether they are there.
+
+A mode that lets others in is a problem for every reader of the configuration. A missing file is one only for
+``postvouch check``: a daemon whose role does not use it must not fall over it.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from postvouch.config import kinds
+from postvouch.config.catalog import TABLES, Table
+from postvouch.config.gather import Gathered
+from postvouch.config.problems import Notes, Where
+from postvouch.config.schema import Config
+
+
+def secret_files(config: Config) -> Iterator[tuple[str, int, str]]:
+    """Every SecretPath that is set: the setting's name, its index among [[tables]] (else 0), the path."""
+    for table in TABLES.values():
+        content = getattr(config, table.name)
+        for setting in table.settings.values():
+            value = getattr(content, setting.key)
+            if isinstance(setting.kind, Table):
+                for inner in setting.kind.settings.values():
+                    if inner.kind is kinds.SecretPath:
+                        for index, each in enumerate(value):
+                            yield setting.name, index, getattr(each, inner.key)
+            elif setting.kind is kinds.SecretPath and value:
+                yield setting.name, 0, value
+
+
+def check_modes(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:
+    """A problem for each secret file that others may read or that its group may write."""
+    for name, index, path in secret_files(config):
+        where = _place(gathered, name, index) or main
+        try:
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+        except OSError:
+            continue  # missing or out of our sight: check_presence says so where it matters
+        if mode & 0o027:
+            who = "others may read it" if mode & 0o007 else "its group may write it"
+            notes.problem(where, f"{path} has mode {mode:04o}: {who}; chmod 0640 {path}")
+
+
+def check_presence(
+    config: Config, gathered_places: dict[str, tuple[Where, ...]], main: Where, notes: Notes
+) -> None:
+    """What the role needs and this host lacks: a problem where missing, a warning where we cannot see."""
+    for name, index, path in secret_files(config):
+        if not _needed(config, name):
+            continue
+        wheres = gathered_places.get(name, ())
+        where = wheres[index] if index < len(wheres) else main
+        try:
+            with Path(path).open("rb") as file:
+                empty = not file.read(1)
+        except FileNotFoundError:
+            notes.problem(where, f"{name}: there is no {path}")
+        except PermissionError:
+            notes.warning(where, f"{name}: {path} cannot be seen by this user, so it was not checked")
+        except OSError as error:
+            notes.problem(where, f"{name}: {path}: {error.strerror}")
+        else:
+            if empty:
+                notes.problem(where, f"{name}: {path} is empty")
+
+
+def _needed(config: Config, name: str) -> bool:
+    role = config.general.role
+    if name == "sign.key":
+        return role in ("srs", "submission", "relay")
+    if name == "srs.secrets_file":
+        return role in ("mx", "srs")
+    if name == "ldap.password_file":
+        return bool(config.ldap.uri)
+    return name != "redis.password_file" or bool(config.redis.url)
+
+
+def _place(gathered: Gathered, name: str, index: int) -> Where | None:
+    wheres = gathered.places.get(name, [])
+    return wheres[index] if index < len(wheres) else None
