@@ -70,8 +70,9 @@ _TOKEN = re.compile(
 )
 _COMMENT = re.compile(r"[()]|\\.", re.DOTALL)
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
-_MAILBOX = re.compile(rf"(?P<local>{_ATOM}(?:\.{_ATOM})*+|{_QUOTED})@(?P<domain>[^@]+)", re.DOTALL)
 _DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+")
+_MAILBOX = re.compile(rf"(?P<local>{_DOT_ATOM.pattern}|{_QUOTED})@(?P<domain>[^@]+)", re.DOTALL)
+_ODD_MAILBOX = re.compile(rf"(?P<local>(?:{_ATOM}|\.)++|{_QUOTED})@(?P<domain>[^@]+)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Not in a local part: controls, every kind of blank, invisible and bidirectional formatting (they forge log
 # lines and look-alikes), octets that were not UTF-8. ZWJ and ZWNJ stay: some scripts need them.
@@ -82,13 +83,14 @@ _NOT_LOCAL = re.compile(
 _MAX_MAILBOXES = 1000
 
 
-def split_mailbox(text: str) -> tuple[str, str]:
+def split_mailbox(text: str, *, odd_dots: bool = False) -> tuple[str, str]:
     """Split RFC 5321's Mailbox into the local part, quotes undone, and the domain as written, unchecked.
 
     UTF-8 local parts are fine (RFC 6531); no comments, no blanks around. AddressError otherwise. The local
     part may be longer than 64 octets: such senders exist, and what to do about them is the caller's business.
+    So do "a..b" and "a." without quotes, which ``odd_dots`` lets pass, for where nothing is decided.
     """
-    found = _MAILBOX.fullmatch(text)
+    found = (_ODD_MAILBOX if odd_dots else _MAILBOX).fullmatch(text)
     if found is None:
         raise AddressError("not local-part@domain")
     local = found["local"]

@@ -19,8 +19,8 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 def parse(text: bytes) -> dict[bytes, bytes]:
     """Read a tag list into tag -> value, in the order written, blanks around both removed, folds undone.
 
-    Empty parts (";;", a ";" at the end) mean nothing and are left out, as every other program does. ProtocolError
-    with the code "malformed" or "duplicate-tag": such a list is void as a whole, so that no two programs pick
+    Empty parts (";;", a ";" at the end) mean nothing and are left out, as others do. ProtocolError with the
+    code "malformed" or "duplicate-tag": such a list is void as a whole, so that no two programs pick
     different parts of it.
     """
     tags: dict[bytes, bytes] = {}
