@@ -50,7 +50,7 @@ def convert(value: object, setting: Setting, warn: Warn) -> Any:
         raise Wrong(f"{_said(value)} where a string is meant")
     if not value.isprintable():
         raise Wrong("control characters in a string")
-    if value == "" and setting.default == "":
+    if value == "" and (setting.default == "" or setting.kind is kinds.Endpoint):
         return value
     return _text(value, setting, warn)
 
@@ -134,8 +134,12 @@ def _network(value: str, warn: Warn) -> str:
 
 
 def _ip_address(value: str) -> str:
+    """An address, with "@port" where a server is not on the port of its protocol."""
+    address, at, port = value.partition("@")
+    if at and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise Wrong(f'"{value}": no port after the "@"')
     try:
-        return str(ipaddress.ip_address(value))
+        return f"{ipaddress.ip_address(address)}{at}{port}"
     except ValueError:
         raise Wrong(f'"{value}" is no IP address') from None
 
