@@ -65,7 +65,7 @@ def _unknown_at_top(name: str, content: object) -> str:
 
 
 def _unknown_in(table: Table, key: str) -> str:
-    hint = did_you_mean(key, list(table.settings))
+    hint = did_you_mean(f"{table.name}.{key}", [each.name for each in table.settings.values()])
     if not hint:
         homes = [each.name for each in TABLES.values() if key in each.settings]
         hint = f" (it belongs in [{'] or ['.join(homes)}])" if homes else ""

@@ -11,8 +11,8 @@ class Postfix:
 
     outgoing_transport: str = setting(
         "",
-        "Where mail for the world goes. mx and submission: the srs hosts (default: map.forward_transport). srs "
-        "and relay: empty sends it directly.",
+        "Where mail for the world goes. mx and submission: the srs hosts (default: map.forward_transport). "
+        "srs and relay: empty sends it directly.",
         example='"smtp:[srs.our.example]"',
     )
     home_transport: str = setting(

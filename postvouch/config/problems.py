@@ -50,5 +50,5 @@ class Notes:
 
 def did_you_mean(word: str, known: list[str]) -> str:
     """' (did you mean "x"?)' for a misspelt word, "" where nothing known is close."""
-    close = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), known, n=1, cutoff=0.7)
     return f' (did you mean "{close[0]}"?)' if close else ""

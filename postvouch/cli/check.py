@@ -1,0 +1,113 @@
+"""``postvouch check``: everything wrong with the configuration, its keys and its names, in one run.
+
+No daemon starts with, or reloads into, what this refuses. Nothing is changed and no network is asked.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postvouch.cli import output
+from postvouch.config.load import DEFAULT_PATH, Report, examine
+from postvouch.config.problems import Notes, Problem, Where
+from postvouch.config.schema import Config
+from postvouch.config.secrets import check_presence
+
+
+@click.command()
+@output.config_option
+@output.json_option
+def check(path: Path | None, as_json: bool) -> None:
+    """Check the configuration, the keys and the names files.
+
+    Every problem is printed as "file:line: text", and the exit status is then 78. Warnings do not count.
+    """
+    report = examine(path)
+    notes = Notes()
+    if report.config is not None:
+        _beyond_the_file(report.config, report, Where(str(path or DEFAULT_PATH), 0), notes)
+    problems = [*report.problems, *notes.problems]
+    warnings = [*report.warnings, *notes.warnings]
+    if as_json:
+        output.print_json(
+            {
+                "ok": not problems,
+                "role": report.config.general.role if report.config else None,
+                "files": [str(each) for each in report.files],
+                "problems": [_data(each) for each in problems],
+                "warnings": [_data(each) for each in warnings],
+            }
+        )
+    else:
+        _print(report, problems, warnings)
+    output.leave(output.CONFIG if problems else output.OK)
+
+
+def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) -> None:
+    check_presence(config, report.places, main, notes)
+    role = config.general.role
+    if role and "." not in config.general.hostname:
+        notes.warning(main, f'this system calls itself "{config.general.hostname}": set general.hostname')
+    if role in ("srs", "submission", "relay") and config.sign.key:
+        _keys(config, report, main, notes)
+    if role in ("mx", "srs", "submission"):
+        _names(config, main, notes)
+
+
+def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
+    """What is wrong with a key file that is there and can be read; absence has been reported already."""
+    from postvouch.host.keyfiles import load_key
+    from postvouch.sign.keys import KeyProblem
+
+    wheres = report.places.get("sign.key", ())
+    for index, key in enumerate(config.sign.key):
+        try:
+            with Path(key.file).open("rb") as file:
+                if not file.read(1):
+                    continue
+        except OSError:
+            continue
+        try:
+            load_key(key.file)
+        except KeyProblem as problem:
+            where = wheres[index] if index < len(wheres) else main
+            notes.problem(where, str(problem))
+
+
+def _names(config: Config, main: Where, notes: Notes) -> None:
+    from postvouch.directory import files
+    from postvouch.directory.compile import compile_directory
+    from postvouch.directory.model import Rules
+
+    part, found = files.read(config.map.names, config.general.domains, now=time.time())
+    rules = Rules(delimiter=config.map.recipient_delimiter, max_targets=config.map.max_targets)
+    compiled = compile_directory((part,), rules=rules) if not config.ldap.uri else None
+    for each in (*found, *(compiled.problems if compiled else ())):
+        file, colon, number = each.source.rpartition(":")
+        where = Where(file, int(number)) if colon and number.isdecimal() else Where(each.source, 0)
+        (notes.problem if each.fatal else notes.warning)(where, each.text)
+    if not part.entries and not config.ldap.uri:
+        notes.warning(main, f"no names: nothing matches {', '.join(config.map.names)}, and there is no LDAP")
+
+
+def _print(report: Report, problems: list[Problem], warnings: list[Problem]) -> None:
+    for each in problems:
+        output.line(str(each))
+    for each in warnings:
+        place = f"{each.file}:{each.line}" if each.line else each.file
+        output.line(f"{place}: warning: {each.text}")
+    count = f"{_count(len(problems), 'problem')}, {_count(len(warnings), 'warning')}"
+    role = report.config.general.role if report.config else ""
+    read = ", ".join(map(str, report.files))
+    verdict = output.styled("problem" if problems else "ok")
+    click.echo(f"{verdict}: {read}: {f'role {role}, ' if role else ''}{count}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _data(each: Problem) -> dict[str, Any]:
+    return {"file": each.file, "line": each.line, "text": each.text}
