@@ -1,0 +1,218 @@
+"""DMARC (RFC 9989): does what SPF or DKIM proved belong to the author that the reader sees?
+
+The PyPI package ``dmarc`` does not decide here; docs/decisions/0003-dmarc-library.rst says why. Nothing is
+taken from header fields: results come in as findings made in this process. Never raises.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postvouch.auth.dmarcrecord import Record
+from postvouch.auth.orgdomain import Walk
+from postvouch.auth.result import DkimFinding, DmarcFinding, Result, SpfFinding
+from postvouch.values.address import (
+    AddressError,
+    Author,
+    MalformedAuthor,
+    OneAuthor,
+    SeveralAuthors,
+    parse_domain,
+)
+from postvouch.values.dns import DnsUnavailable, Resolver, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """An evaluation with all its detail.
+
+    ``record`` and ``record_domain``: what was found; ``policy`` and ``policy_tag``: what it asks for this
+    author; ``spf_aligned`` and ``dkim_aligned``, one for each signature: "pass and aligned".
+    """
+
+    result: Result
+    reason: str
+    domain: str = ""
+    org_domain: str = ""
+    record: Record | None = None
+    record_domain: str = ""
+    policy: str = ""
+    policy_tag: str = ""
+    spf_aligned: bool = False
+    dkim_aligned: tuple[bool, ...] = ()
+
+    @property
+    def aligned_by(self) -> str:
+        """Which of "spf" and "dkim" proved the author, comma between."""
+        words = [w for w, yes in (("spf", self.spf_aligned), ("dkim", any(self.dkim_aligned))) if yes]
+        return ",".join(words)
+
+
+def evaluate(
+    author: Author, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver
+) -> DmarcFinding:
+    """Evaluate DMARC; ``spf`` is the finding for MAIL FROM, which for the null sender is that of HELO."""
+    judged = judge(author, spf, dkim, resolver)
+    record = judged.record
+    return DmarcFinding(
+        result=judged.result,
+        domain=judged.domain,
+        org_domain=judged.org_domain,
+        policy=judged.policy,
+        applied=record.applied(judged.policy) if record and judged.policy else "",
+        aligned_by=judged.aligned_by,
+        record_domain=judged.record_domain,
+        reason=judged.reason,
+    )
+
+
+def judge(author: Author, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver) -> Judgement:
+    """Evaluate DMARC with all its detail. RFC 9989 §5.3.1: exactly one Author Domain, or no validation."""
+    match author:
+        case OneAuthor(address):
+            return _Evaluation(address.domain, spf, dkim, resolver).run()
+        case SeveralAuthors(domains):
+            reason = f"From: holds several authors ({len(domains)} domains)"
+        case MalformedAuthor(why):
+            reason = f"From: cannot be read: {why}"
+        case _:
+            reason = "From: holds no author"
+    return Judgement(result=Result.PERMERROR, reason=reason)
+
+
+class _Evaluation:
+    """One evaluation for one Author Domain; walks are made when, and as far as, they are needed."""
+
+    def __init__(self, domain: str, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver) -> None:
+        self._domain = domain
+        self._spf = spf
+        self._dkim = dkim
+        self._resolver = resolver
+        self._walk = Walk(start=domain, resolver=resolver)
+        # One walk a name, however many signatures; one that failed is not tried again.
+        self._orgs: dict[str, str | DnsUnavailable] = {}
+        self._trouble = ""
+
+    def run(self) -> Judgement:
+        try:
+            place = self._walk.policy_record()
+        except DnsUnavailable as error:
+            # Identity needs no DNS: what is proven stays proven for decide's anti-spoofing rule.
+            spf, dkim = self._proven(strict_spf=True, strict_dkim=True)
+            return self._say(Result.TEMPERROR, f"no DMARC policy could be had: {error}", spf, dkim)
+        if place is None or not place[1].usable:
+            # DMARC does not apply; alignment is computed all the same, for decide's anti-spoofing rule.
+            # Without any record above it the author is its own organisation, and so is every other name.
+            alone = not self._walk.found
+            spf, dkim = self._proven(strict_spf=alone, strict_dkim=alone)
+            why = f"{place[0]} asks for no DMARC processing" if place else "no DMARC record"
+            return self._say(Result.NONE, why, spf, dkim)
+        return self._apply(*place)
+
+    def _apply(self, where: str, record: Record) -> Judgement:
+        spf, dkim = self._proven(strict_spf=record.strict_spf, strict_dkim=record.strict_dkim)
+        passed = spf or any(dkim)
+        undecided = "" if passed else self._undecided(record)
+        policy, tag, trouble = self._policy(where, record)
+        if passed:
+            result, reason = Result.PASS, "aligned"
+        elif undecided or trouble:
+            result, reason = Result.TEMPERROR, undecided or trouble
+        else:
+            result, reason = Result.FAIL, f"nothing that passed belongs to {self._domain}"
+        return self._say(result, reason, spf, dkim, where, record, policy, tag)
+
+    def _say(
+        self,
+        result: Result,
+        reason: str,
+        spf: bool,
+        dkim: tuple[bool, ...],
+        where: str = "",
+        record: Record | None = None,
+        policy: str = "",
+        tag: str = "",
+    ) -> Judgement:
+        return Judgement(
+            result=result,
+            reason=reason,
+            domain=self._domain,
+            org_domain=self._known_org(where, result is Result.PASS),
+            record=record,
+            record_domain=where,
+            policy=policy,
+            policy_tag=tag,
+            spf_aligned=spf,
+            dkim_aligned=dkim,
+        )
+
+    def _known_org(self, where: str, passed: bool) -> str:
+        """The author's Organizational Domain, "" where the evaluation could do without.
+
+        Where an identical name passed under a record of its own, that name counts as it (§4.10.2).
+        """
+        if self._walk.finished:
+            return self._walk.org_domain()
+        return where if passed and where == self._domain else ""
+
+    def _policy(self, where: str, record: Record) -> tuple[str, str, str]:
+        """Policy, its tag, and trouble where it could not be settled (then the milder one)."""
+        own = where == self._domain
+        present = record.policy(own=own, exists=True)
+        absent = record.policy(own=own, exists=False)
+        if present == absent:
+            return *present, ""
+        try:
+            # NXDOMAIN holds for all types; NODATA and empty non-terminals are names that exist (§3.2.13).
+            exists = self._resolver.lookup(self._domain, "A").status is not Status.NXDOMAIN
+        except DnsUnavailable as error:
+            milder = min(present, absent, key=lambda p: ("none", "quarantine", "reject").index(p[0]))
+            return *milder, f"whether {self._domain} exists could not be had: {error}"
+        return *(present if exists else absent), ""
+
+    def _proven(self, *, strict_spf: bool, strict_dkim: bool) -> tuple[bool, tuple[bool, ...]]:
+        """For SPF and for each signature: did it pass, and does its domain align?"""
+        spf = self._spf.result is Result.PASS and self._aligned(self._spf.domain, strict_spf)
+        dkim = tuple(f.result is Result.PASS and self._aligned(f.d, strict_dkim) for f in self._dkim)
+        return spf, dkim
+
+    def _undecided(self, record: Record) -> str:
+        """Why the message might still have passed, had DNS been well; "" if it could not."""
+        if self._trouble:
+            return self._trouble
+        if self._spf.result is Result.TEMPERROR and self._aligned(self._spf.domain, record.strict_spf):
+            return "SPF of an aligned domain could not be checked"
+        for finding in self._dkim:
+            if finding.result is Result.TEMPERROR and self._aligned(finding.d, record.strict_dkim):
+                return "a signature of an aligned domain could not be checked"
+        return self._trouble
+
+    def _aligned(self, identifier: str, strict: bool) -> bool:
+        """Whether ``identifier`` belongs to the author; DNS trouble is a no, and noted (RFC 9989 §4.10.2)."""
+        try:
+            name = parse_domain(identifier)
+        except AddressError:
+            return False
+        if name == self._domain or strict:
+            return name == self._domain
+        if name.rpartition(".")[2] != self._domain.rpartition(".")[2]:
+            # An Organizational Domain is an end of its name: without a common one there is nothing to ask.
+            return False
+        try:
+            org = self._org(self._domain, self._walk)
+            if name != org and not name.endswith("." + org):
+                return False
+            return self._org(name) == org
+        except DnsUnavailable as error:
+            self._trouble = f"whether {name} belongs to {self._domain} could not be had: {error}"
+            return False
+
+    def _org(self, name: str, walk: Walk | None = None) -> str:
+        if name not in self._orgs:
+            try:
+                self._orgs[name] = (walk or Walk(start=name, resolver=self._resolver)).org_domain()
+            except DnsUnavailable as error:
+                self._orgs[name] = error
+        org = self._orgs[name]
+        if isinstance(org, DnsUnavailable):
+            raise org
+        return org
