@@ -135,7 +135,7 @@ def _is_domain(text: str) -> bool:
 
 
 def _as_written(local: str, address: str) -> str:
-    """Quote a local part where it needs it, if it came out of a quoted one; else leave it, odd dots and all."""
+    """Quote a local part that came out of a quoted one, where it needs it; leave any other, odd dots too."""
     return quote_local(local) if address.startswith('"') else local
 
 
@@ -156,8 +156,8 @@ _FROM_URL = str.maketrans("-_", "+/")
 def _mac(secret: bytes, parts: list[str]) -> str:
     """Hash the parts, all 27 characters.
 
-    As postsrsd does: nothing between the parts (so the "=" between domain and local part is not protected, but
-    both are), and lower case for ASCII only.
+    As postsrsd does: nothing between the parts (so the "=" between domain and local part is not protected,
+    but both are), and lower case for ASCII only.
     """
     digest = hmac.new(secret, "".join(parts).encode().lower(), "sha1").digest()
     return b64encode(digest).decode("ascii")[:_LONGEST_HASH]
