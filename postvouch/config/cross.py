@@ -74,13 +74,13 @@ def _origin(c: _Checks) -> None:
     for ours in internal:
         if ours.prefixlen == 0:
             c.problem(f"{ours} in general.internal_hosts: strangers' mail would be signed", names[1])
-    for mx in vouching:
+    for where, mx in zip(c.gathered.places.get(names[0], ()), vouching, strict=True):
         for ours in internal:
             if _overlap(mx, ours):
-                c.problem(
+                c.notes.problem(
+                    where,
                     f"{mx} in sign.vouching_hosts is also in general.internal_hosts ({ours}): what strangers "
                     "send through it would be signed as ours",
-                    *names,
                 )
     if vouching and not c.config.sign.vouching_id:
         c.problem(

@@ -15,12 +15,13 @@ _WIDTH = 92
 
 _HEAD = """\
 # The configuration of postvouch, see postvouch.toml(5). Every setting is here, commented out, with
-# its default where it has one. Further files, conf.d/*.toml beside this one, are read after it in the
-# order of their names: a later single value wins, lists and [[tables]] in several files are joined.
+# its default where it has one. Further files, conf.d/*.toml beside this one, are read after it in
+# the order of their names: a later single value wins; lists and [[tables]] in several files are
+# joined.
 #
-# "postvouch check" names every problem with file and line; "postvouch config" shows what is in force.
-# Durations are "100s", "5m", "2h", "5d", "3w"; sizes are octets or "64k", "50M"; sockets "unix:/path"
-# or "inet:host:port".
+# "postvouch check" names every problem with its line; "postvouch config" shows what is in force.
+# Durations are "100s", "5m", "2h", "5d", "3w"; sizes are octets or "64k", "50M"; sockets are
+# "unix:/path" or "inet:host:port".
 """
 
 
@@ -52,7 +53,7 @@ def default_text(setting: Setting) -> str:
     text = show(setting.default, setting.kind)
     if len(text) <= _WIDTH or not setting.many:
         return text
-    lines = textwrap.wrap(text[1:-1], _WIDTH - 4)
+    lines = textwrap.wrap(text[1:-1], _WIDTH - 4, break_on_hyphens=False)
     return "\n".join(["[", *(f"#    {line}" for line in lines), "#]"])
 
 

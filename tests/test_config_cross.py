@@ -1,0 +1,101 @@
+"""Settings that are right by themselves and wrong together."""
+
+import pytest
+
+from postvouch.config.load import examine
+
+KEY = '[[sign.key]]\ndomain = "our.example"\nselector = "{}"\nfile = "/nowhere"\n'
+OURS = '[general]\nrole = "srs"\ndomains = ["our.example"]\n'
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Problems and warnings of a configuration, each as "line: text"."""
+
+    def read(text):
+        path = tmp_path / "postvouch.toml"
+        path.write_text(text, "utf-8")
+        report = examine(path)
+        return [f"{p.line}: {p.text}" for p in report.problems], [
+            f"{w.line}: {w.text}" for w in report.warnings
+        ]
+
+    return read
+
+
+def test_a_vouching_host_among_the_internal_hosts_is_refused(texts):
+    found, _ = texts(
+        OURS + 'internal_hosts = ["192.0.2.0/24", "2001:db8::/32"]\n'
+        '[sign]\nvouching_id = "mx.our.example"\nvouching_hosts = [\n"198.51.100.1",\n"192.0.2.7",\n]\n'
+        + KEY.format("a")
+    )
+    assert len(found) == 1
+    assert found[0].startswith("9: 192.0.2.7/32 in sign.vouching_hosts is also in general.internal_hosts")
+
+
+def test_a_whole_world_of_internal_hosts_is_refused(texts):
+    for world in ("0.0.0.0/0", "::/0"):
+        found, _ = texts(OURS + f'internal_hosts = ["{world}"]\n')
+        assert len(found) == 1
+        assert "strangers' mail would be signed" in found[0]
+
+
+PROBLEMS = [
+    ('[general]\nrole = "mx"\n', "2: role mx without general.domains"),
+    ('[sign]\nvouching_hosts = ["192.0.2.1"]\n', "2: sign.vouching_hosts without sign.vouching_id"),
+    ('[srs]\nmax_age = "10d"\n', "2: srs.max_age must be longer than 10d"),
+    ('[sign]\nsign_headers = ["to"]\n', "2: sign.sign_headers lacks from"),
+    ('[map]\nsoft_age = "3d"\nhard_age = "2d"\n', "2: map.soft_age must be shorter"),
+    ('[dns]\ntimeout = "30s"\n', "2: dns.timeout is longer"),
+    ('[sign]\nmetrics = "127.0.0.1:9471"\n', "2: sign.metrics and verify.metrics are the same"),
+    (
+        '[map]\nsocket = "unix:/run/a"\n[policy]\nsocket = "unix:/run/a"\n',
+        "4: policy.socket and map.socket are the same",
+    ),
+    ('[ldap]\nuri = "ldaps://x.example"\n', "2: ldap.uri without ldap.base"),
+    ('[ldap]\nuri = "http://x.example"\nbase = "o=x"\n', "2: ldap.uri must begin with"),
+    ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nstarttls = true\n', "4: ldap.starttls is for ldap://"),
+    ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nbind_dn = "cn=x"\n', "4: ldap.bind_dn without"),
+    (OURS + '[sign]\non_unproven = "forward"\n', '5: sign.on_unproven = "forward" needs srs.unproven_domain'),
+    (OURS + '[srs]\nunproven_domain = "our.example"\n', "5: srs.unproven_domain must be another domain"),
+    (KEY.format("a") + KEY.format("a"), "5: a second key for a._domainkey.our.example"),
+]
+
+
+@pytest.mark.parametrize("text, expected", PROBLEMS)
+def test_two_settings_that_cannot_be_together_are_a_problem(texts, text, expected):
+    found, _ = texts(text)
+    assert [each for each in found if each.startswith(expected)], found
+
+
+WARNINGS = [
+    ("", "0: general.role is not set"),
+    ('[general]\nrole = "relay"\ndomains = ["our.example"]\n', "2: role relay without a [[sign.key]]"),
+    ('[general]\nrole = "mx"\ndomains = ["our.example"]\n' + KEY.format("a"), "4: an mx does not sign"),
+    ('[general]\nrole = "mx"\ndomains = ["our.example"]\n', "2: role mx without map.forward_transport"),
+    ('[general]\ndomains = ["far.example"]\n' + KEY.format("a"), "3: our.example is not in general.domains"),
+    ("[sign]\nsign_unauthenticated = true\n", "2: sign.sign_unauthenticated"),
+    ('[sign]\nvouching_id = "mx.our.example"\n', "2: sign.vouching_id without sign.vouching_hosts"),
+    ('[sign]\nexpire = "2d"\n', "2: sign.expire"),
+    ('[map]\nrefresh = "3h"\n', "2: map.refresh is not shorter"),
+    (
+        '[general]\ndomains = ["our.example"]\n[srs]\ndomain = "srs.example"\n',
+        "4: srs.domain srs.example is not in",
+    ),
+    (
+        '[ldap]\nuri = "ldap://x.example"\nbase = "o=x"\nbind_dn = "cn=x"\npassword_file = "/nowhere"\n',
+        "2: ldap.password_file over ldap://",
+    ),
+]
+
+
+@pytest.mark.parametrize("text, expected", WARNINGS)
+def test_what_may_be_meant_is_a_warning_and_stops_nothing(texts, text, expected):
+    found, warned = texts(text)
+    assert found == []
+    assert [each for each in warned if each.startswith(expected)], warned
+
+
+def test_keys_for_subdomains_of_ours_are_ours(texts):
+    _, warned = texts('[general]\nrole = "relay"\ndomains = ["example"]\n' + KEY.format("a"))
+    assert warned == []
