@@ -1,0 +1,102 @@
+"""Key files on disk: read only where nobody else could have read or changed them, written once.
+
+OpenDKIM's RequireSafeKeys, with messages that name the path, its mode and the command that mends it. Who can
+write to a folder can replace what is in it, so every folder above a key counts.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from postvouch.sign.keys import KeyProblem, KeyRing, KeySpec, PrivateKey, parse_pem
+
+MAX_FILE_OCTETS = 64 << 10
+
+
+def read_key_file(file: str) -> bytes:
+    """The PEM of ``file``; raises KeyProblem where it is missing, unreadable or not private enough.
+
+    The file may be read by its group (0640: root:postvouch), never written by it, and is closed to others. A
+    folder above it may be written by its owner, by the group root, and, with the sticky bit, by all (/tmp).
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise KeyProblem(f"{file}: no such file; make a key with: postvouch dkim genkey") from None
+    except OSError as error:
+        raise KeyProblem(f"{file}: {error.strerror}; a daemon's key is root:postvouch, mode 0640") from None
+    with open(handle, "rb") as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyProblem(f"{file}: not a regular file")
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o027:
+            raise KeyProblem(
+                f"{file}: mode {mode:04o} is too open for a private key; chmod {mode & 0o740:04o} {file}"
+            )
+        _check_folders(file)
+        pem = opened.read(MAX_FILE_OCTETS + 1)
+    if len(pem) > MAX_FILE_OCTETS:
+        raise KeyProblem(f"{file}: too long for a private key")
+    return pem
+
+
+def load_key(file: str) -> PrivateKey:
+    """The key in ``file``; raises KeyProblem."""
+    return parse_pem(read_key_file(file), file)
+
+
+def load_ring(specs: Iterable[KeySpec]) -> KeyRing:
+    """The ring of all keys of the configuration; ``problems`` of it says which could not be loaded."""
+    return KeyRing.build(specs, read_key_file)
+
+
+def write_new(file: str, content: bytes, *, mode: int = 0o600, gid: int = -1) -> None:
+    """Make ``file`` in one step: whole and with its final mode, or not at all; never over another.
+
+    ``gid`` -1 leaves the group alone. Raises KeyProblem where the file exists or cannot be made.
+    """
+    path = Path(os.path.abspath(file))
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(handle, "wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fchown(handle, -1, gid)
+                os.fchmod(handle, mode)
+                os.fsync(handle)
+            # link(2) and not rename(2): it fails where the name is taken.
+            os.link(draft, path)
+        finally:
+            os.unlink(draft)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        raise KeyProblem(f"{file}: exists already; a key is never overwritten") from None
+    except OSError as error:
+        raise KeyProblem(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _check_folders(file: str) -> None:
+    """Refuse a key below a folder that others may write to, by the path as given and as it really is."""
+    given, real = Path(os.path.abspath(file)), Path(os.path.realpath(file))
+    for folder in dict.fromkeys([*given.parents, *real.parents]):
+        try:
+            status = os.stat(folder)
+        except OSError as error:
+            raise KeyProblem(f"{file}: the folder {folder} cannot be looked at: {error.strerror}") from None
+        mode = stat.S_IMODE(status.st_mode)
+        risky = mode & stat.S_IWOTH or (mode & stat.S_IWGRP and status.st_gid != 0)
+        if risky and not mode & stat.S_ISVTX:
+            reason = f"the folder {folder} has mode {mode:04o}, so others could replace the key"
+            raise KeyProblem(f"{file}: {reason}; chmod go-w {folder}")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
