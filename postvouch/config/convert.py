@@ -16,7 +16,7 @@ from postvouch.values.address import AddressError, parse_domain
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhdw])")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_SIZE = re.compile(r"([0-9]{1,15})([kMG]?)B?")
+_SIZE = re.compile(r"([0-9]{1,18})([kMG]?)B?")
 _OCTETS = {"G": 1 << 30, "M": 1 << 20, "k": 1 << 10, "": 1}
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _MOST_SOCKET_PATH = 107  # sun_path holds 108 octets with its last NUL (unix(7))
