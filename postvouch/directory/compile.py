@@ -5,7 +5,7 @@ is there to mend it and the old directory serves meanwhile. What is wrong in LDA
 a warning: people edit their own, and one of them must not freeze the names of all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from postvouch.directory import resolve
@@ -80,7 +80,10 @@ class _Work:
             case Kind.ALIAS | Kind.FORWARD:
                 self._take_name(entry, fatal)
             case Kind.LOGIN:
-                self.logins.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
+                # A stranger's address is a login's only where a file says so, never by an attribute that its
+                # owner may edit.
+                keys = [key for key in entry.values if fatal or domain_of(key) in self.domains]
+                self.logins.setdefault(entry.name, {}).update(dict.fromkeys(keys))
             case Kind.ROLE:
                 self.roles.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
             case Kind.DOMAIN:
@@ -187,8 +190,3 @@ class _Work:
 
 def _a(kind: Kind) -> str:
     return f"an {kind}" if kind is Kind.ALIAS else f"a {kind}"
-
-
-def count(parts: Iterable[Part]) -> int:
-    """How many entries all parts have together."""
-    return sum(len(part.entries) for part in parts)

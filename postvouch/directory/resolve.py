@@ -1,10 +1,11 @@
 """The questions that Postfix and our own daemons ask of a Directory, and their answers.
 
 Every function takes the Directory and a key as Postfix wrote it (any case, quoted or not, U-labels) and gives
-an Answer; a key that is no address is NotFound. Nothing here knows the time: ``believed`` turns the "not
+an Answer; a key that is no address is NotFound. The caller knows the time: ``believed`` turns the "not
 found" of a stale directory into "not now".
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from postvouch.directory.model import Directory, Kind, domain_of, query_key, written
@@ -174,11 +175,27 @@ def lookup(directory: Directory, role: str, name: str, text: str, *, nexthop: st
             return recipients(directory, text)
 
 
-def believed(answer: Answer, *, age_s: float, hard_age_s: float) -> Answer:
-    """The answer as far as a directory of that age can be trusted: beyond the hard age, no "not found"."""
-    if isinstance(answer, NotFound) and age_s > hard_age_s:
-        return Unavailable("the directory is too old to say that this does not exist")
-    return answer
+def believed(
+    directory: Directory, text: str, answer: Answer, *, ours: Container[str], age_s: float, hard_age_s: float
+) -> Answer:
+    """The answer as far as a directory of that age can be trusted.
+
+    Beyond the hard age, "no such address" is not believed any more: it may have been made since. All else
+    stays, so mail to names that are known goes on. ``ours`` is general.domains: what is neither there nor in
+    the directory is no business of ours at any age.
+    """
+    if not isinstance(answer, NotFound):
+        return answer
+    try:
+        domain = parse_domain(domain_of(text))
+    except AddressError:
+        return answer
+    if domain not in directory.domains:
+        return Unavailable("the names have not been read yet") if domain in ours else answer
+    key = query_key(text) if "@" in text else None
+    if age_s <= hard_age_s or key is None or _known(directory, key):
+        return answer
+    return Unavailable("the directory is too old to say that this does not exist")
 
 
 def _find(directory: Directory, text: str) -> str | None:
@@ -212,6 +229,12 @@ def _short(directory: Directory, login: str) -> str:
     return local if local and domain == directory.domain and lowered not in directory.logins else lowered
 
 
+def _known(directory: Directory, key: str) -> str | None:
+    """The key, of a name, a login's address or a role, that answers for ``key``."""
+    tables = (directory.names, directory.users, directory.roles)
+    return next((c for c in directory.candidates(key) if any(c in table for table in tables)), None)
+
+
 def _logins(directory: Directory, key: str) -> frozenset[str]:
     """All logins behind a key; members are followed through aliases and roles, never through forwards."""
     logins: set[str] = set()
@@ -222,14 +245,7 @@ def _logins(directory: Directory, key: str) -> frozenset[str]:
         if "@" not in member:
             logins.add(member)
             continue
-        known = next(
-            (
-                c
-                for c in directory.candidates(member)
-                if c in directory.users or c in directory.names or c in directory.roles
-            ),
-            None,
-        )
+        known = _known(directory, member)
         if known is None or known in seen:
             continue
         seen.add(known)

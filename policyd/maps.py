@@ -1,0 +1,164 @@
+"""postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol.
+
+No request waits for anything: names come from the directory in memory, which a thread of the background
+keeps fresh, and SRS is arithmetic. Answers follow one rule: "not found" is said only by who knows. What
+cannot be known now is TEMP (451), what is forged is NOTFOUND (550) with its reason in the log.
+"""
+
+import time
+from dataclasses import dataclass
+
+from postvouch.config.schema import Config
+from postvouch.directory import resolve
+from postvouch.host import daemon, loop
+from postvouch.host.log import WARNING, Log
+from postvouch.host.metrics import Metrics
+from postvouch.host.refresh import Refresher
+from postvouch.host.srs_secrets import SecretsProblem, read_secrets
+from postvouch.policyd.srs import SRS_VIEWS, Srs
+from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
+from postvouch.wire import netstring, socketmap
+
+SLOW_S = 0.1
+_SAY_AGAIN_S = 60.0
+
+
+@dataclass(slots=True)
+class _Said:
+    """When a reason was last written, and how often it came since."""
+
+    at: float
+    times: int = 0
+
+
+class Maps:
+    """Answers lookups. ``config`` and ``srs`` are replaced as a whole by a reload."""
+
+    fault = netstring.encode(b"TEMP internal error, see the log of postvouch-map")
+
+    def __init__(self, config: Config, srs: Srs, names: Refresher, log: Log, metrics: Metrics) -> None:
+        self.config = config
+        self.srs = srs
+        self._names = names
+        self._log = log
+        self._metrics = metrics
+        self._said: dict[str, _Said] = {}
+
+    def decoder(self) -> netstring.Decoder:
+        """One for each connection."""
+        return netstring.Decoder()
+
+    def answer(self, request: bytes) -> bytes:
+        """The netstring that answers what was in another."""
+        begun = time.monotonic()
+        try:
+            query = socketmap.parse_query(request)
+        except socketmap.ProtocolError as error:
+            self._tell("", "", Unavailable(str(error)), begun)
+            return netstring.encode(socketmap.format_reply("PERM", str(error)))
+        answer = self.lookup(query.map, query.key)
+        octets = netstring.encode(socketmap.format_answer(answer))
+        self._tell(query.map, query.key, answer, begun)
+        return octets
+
+    def lookup(self, name: str, key: str) -> Answer:
+        """The answer of the map ``name`` for a key as Postfix wrote it."""
+        config = self.config
+        role = config.general.role
+        if name in SRS_VIEWS:
+            return self.srs.lookup(role, name, key, today=int(time.time() // 86400))
+        directory = self._names.directory
+        answer = resolve.lookup(directory, role, name, key, nexthop=config.map.forward_transport)
+        if not isinstance(answer, NotFound) or name not in resolve.VIEWS.get(role, ()):
+            return answer
+        return resolve.believed(
+            directory, key, answer,
+            ours=config.general.domains, age_s=self._names.age_s(), hard_age_s=config.map.hard_age,
+        )  # fmt: skip
+
+    def _tell(self, name: str, key: str, answer: Answer, begun: float) -> None:
+        """Count every lookup; write only what an admin would look for."""
+        seconds = time.monotonic() - begun
+        self._metrics.request(name, _WORDS[type(answer)], seconds)
+        if isinstance(answer, Refused):
+            self._line(name, key, answer.reason, "refused", seconds)
+        elif isinstance(answer, Unavailable) and self._is_news(f"{name}: {answer.reason}", begun):
+            self._line(name, key, answer.reason, "unavailable", seconds)
+        elif seconds > SLOW_S and self._is_news("slow", begun):
+            self._line(name, key, "slow", _WORDS[type(answer)], seconds)
+
+    def _line(self, name: str, key: str, reason: str, word: str, seconds: float) -> None:
+        pairs = (("map", name), ("key", key), ("answer", word), ("reason", reason))
+        self._log.line("", (*pairs, ("ms", f"{seconds * 1e3:.1f}")), level=WARNING)
+
+    def _is_news(self, reason: str, now: float) -> bool:
+        """Whether to write it: once a minute for each reason, since a stale directory has thousands."""
+        said = self._said.get(reason)
+        if said is not None and now - said.at < _SAY_AGAIN_S:
+            said.times += 1
+            return False
+        if said is not None and said.times:
+            self._log.note(f"{reason}: {said.times} times more in the last minutes", level=WARNING)
+        if len(self._said) > 100:
+            self._said.clear()
+        self._said[reason] = _Said(now)
+        return True
+
+
+_WORDS: dict[type, str] = {
+    Found: "found",
+    NotFound: "not-found",
+    Unavailable: "unavailable",
+    Refused: "refused",
+}
+
+
+def srs_of(config: Config) -> Srs:
+    """The SRS maps of a configuration; where the secrets cannot be read, they say so at every lookup."""
+    if config.general.role not in {role for roles in SRS_VIEWS.values() for role in roles}:
+        return Srs.of(config.srs, config.general.domains, secrets=())
+    try:
+        return Srs.of(config.srs, config.general.domains, secrets=read_secrets(config.srs.secrets_file))
+    except SecretsProblem as error:
+        return Srs.of(config.srs, config.general.domains, secrets=(), problem=str(error))
+
+
+def serve(service: daemon.Service) -> int:
+    """Run the daemon until it is told to stop."""
+    log = service.log
+    metrics = Metrics("map")
+    names = Refresher(service.config, log)
+    maps = Maps(service.config, srs_of(service.config), names, log, metrics)
+    if maps.srs.problem:
+        log.note(f"SRS addresses are deferred: {maps.srs.problem}", level=WARNING)
+
+    def reloaded() -> None:
+        maps.config, maps.srs = service.config, srs_of(service.config)
+        names.reload(service.config)
+
+    def check(config: Config) -> list[str]:
+        problem = srs_of(config).problem
+        return [problem] if problem else []
+
+    return loop.run(
+        loop.Program(
+            service=service, handler=maps, metrics=metrics,
+            address=lambda config: config.map.socket,
+            metrics_address=lambda config: config.map.metrics,
+            gauges={
+                "postvouch_directory_age_seconds": ("Age of the stalest source of names.", names.age_s),
+                "postvouch_directory_names": ("Addresses known.", lambda: float(len(names.directory.names))),
+                "postvouch_directory_failures": ("Sources that fail.", lambda: float(len(names.failures))),
+            },
+            start=names.start, is_ready=lambda: names.read_once,
+            check=check, reloaded=reloaded, stop=names.stop,
+        )
+    )  # fmt: skip
+
+
+main = daemon.command(
+    "postvouch-map", "Serve aliases, forwards, owners and SRS to Postfix (socketmap).", serve
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The two SRS maps: which role has which, our domains, and what to say while the secrets cannot be read."""
+
+import secrets as random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from postvouch.config import schema
+from postvouch.srs import codec
+from postvouch.values.answer import Answer, NotFound, Unavailable
+
+SRS_VIEWS = {"srs-forward": frozenset({"srs"}), "srs-reverse": frozenset({"mx", "srs"})}
+"""Map -> the roles that have it. mx only undoes: it never sends to the world."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Srs:
+    """``rules``: srs.domain first, then srs.unproven_domain if there is one. ``problem``: no secrets, why."""
+
+    rules: tuple[codec.Rules, ...]
+    problem: str = ""
+
+    @classmethod
+    def of(
+        cls, settings: schema.Srs, domains: Iterable[str], *, secrets: tuple[bytes, ...], problem: str = ""
+    ) -> "Srs":
+        """From the settings. Without secrets a random one stands in: it tells SRS addresses from others."""
+        ours = tuple(domains)
+        names = (settings.domain or next(iter(ours), ""), settings.unproven_domain)
+        local = frozenset(filter(None, (*ours, *names)))
+        rules = tuple(
+            codec.Rules(
+                domain=name,
+                local_domains=local,
+                secrets=secrets or (random.token_bytes(16),),
+                max_age_days=int(settings.max_age // 86400),
+                separator=settings.separator,
+                hash_length=settings.hash_length,
+            )
+            for name in names
+            if name
+        )
+        return cls(rules=rules, problem=problem)
+
+    def lookup(self, role: str, name: str, key: str, *, today: int) -> Answer:
+        """The answer of one of the two maps. Without secrets, only what needs none is answered."""
+        if role not in SRS_VIEWS[name] or not self.rules or "@" not in key:
+            return NotFound()
+        if name == "srs-forward":
+            answer = codec.forward(key, rules=self.rules[0], today=today)
+        else:
+            answers = (codec.reverse(key, rules=rules, today=today) for rules in self.rules)
+            answer = next((a for a in answers if not isinstance(a, NotFound)), NotFound())
+        if self.problem and not isinstance(answer, NotFound):
+            return Unavailable(f"SRS without secrets: {self.problem}")
+        return answer

@@ -1,0 +1,30 @@
+"""The file of SRS secrets: one a line, the first signs, all verify; postsrsd's file fits as it is."""
+
+import os
+import stat
+
+_MAX_OCTETS = 65536
+
+
+class SecretsProblem(Exception):
+    """The secrets cannot be used; the text names the file, what is wrong with it and what to do."""
+
+
+def read_secrets(path: str) -> tuple[bytes, ...]:
+    """The secrets, never none. Raises SecretsProblem where the file is missing, empty or open to others."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise SecretsProblem(f"{path}: {error.strerror}") from None
+    with open(handle, "rb") as file:
+        status = os.fstat(file.fileno())
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISREG(status.st_mode):
+            raise SecretsProblem(f"{path}: not a regular file")
+        if mode & 0o027:
+            raise SecretsProblem(f"{path}: mode {mode:04o} is too open for secrets; chmod 0640 {path}")
+        octets = file.read(_MAX_OCTETS + 1)
+    secrets = tuple(line for line in octets.splitlines() if line.strip())
+    if not secrets or len(octets) > _MAX_OCTETS:
+        raise SecretsProblem(f"{path}: {'is too long' if secrets else 'holds no secret'}")
+    return secrets
