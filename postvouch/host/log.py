@@ -2,8 +2,8 @@
 
     postvouch-verify[812]: 4XyZ1k2: from=<a@far.example>, client=mx.far.example[192.0.2.7], action=accept, …
 
-Every value passes ``quote``: strangers choose most of them. A backslash starts an escape; a comma that a
-space follows is written ``\\x2c``, so splitting a line at ", " always gives our pairs back and nothing else.
+Every value is quoted: strangers choose most of them. A backslash starts an escape; a comma before a space is
+written ``\\x2c``, so splitting a line at ", " always gives our pairs back and nothing else.
 Lines go to stderr in one write each, with systemd's <N> priorities where stderr is the journal.
 """
 
@@ -35,7 +35,7 @@ _ADDRESSES = re.compile(
 
 
 def quote(text: str, limit: int = MAX_VALUE) -> str:
-    """Make ``text`` fit for one line of a log: printable, bounded, with no separator of ours in it.
+    """Make ``text`` fit for one line of a log: printable and bounded.
 
     Control characters, terminal escapes, line ends, bidirectional overrides and undecodable octets (surrogate
     escapes) become ``\\xNN`` or ``\\uNNNN``. Longer text is cut and ends in "...".
@@ -43,8 +43,11 @@ def quote(text: str, limit: int = MAX_VALUE) -> str:
     cut = text[:limit]
     if not cut.isprintable() or "\\" in cut:
         cut = "".join(_escape(character) for character in cut)
-    cut = cut.replace(", ", "\\x2c ")
     return cut if len(text) <= limit else cut + "..."
+
+
+def _value(text: str) -> str:
+    return quote(text).replace(", ", "\\x2c ")
 
 
 def _escape(character: str) -> str:
@@ -85,7 +88,7 @@ def format_line(queue_id: str, pairs: Iterable[tuple[str, str]], hide: Callable[
     looks like an address in the other values. The result has at most MAX_LINE characters and no line end.
     """
     words = [
-        f"{quote(name, 32)}={quote(_hidden(name, value[: MAX_VALUE + 1], hide))}" for name, value in pairs
+        f"{quote(name, 32)}={_value(_hidden(name, value[: MAX_VALUE + 1], hide))}" for name, value in pairs
     ]
     return _bounded(f"{quote(queue_id, 64) or 'NOQUEUE'}: {', '.join(words)}")
 

@@ -1,0 +1,77 @@
+"""A milter daemon with a handler that does as the message says, to test everything around a handler.
+
+    python milter_under_test.py CONFIG
+
+Field X-Do: reject, defer, hold, crash, sleep, edit; else accept. Field X-Host comes back as the handler's
+general.hostname, to see reloads.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from postvouch.config.schema import Config
+from postvouch.host import daemon
+from postvouch.milters import workers
+from postvouch.values.decision import Accept, Decision, Defer, InsertField, Quarantine, Reject, RemoveField
+from postvouch.values.message import Message
+from postvouch.values.reply import LATER, SPOOF
+
+
+class Obeys:
+    """The handler."""
+
+    def __init__(self, config: Config) -> None:
+        self.max_body = config.verify.max_body
+        self._host = config.general.hostname
+
+    def handle(self, message: Message) -> Decision:
+        """Do what X-Do says and tell what was seen."""
+        asked = [field.value.strip().decode() for field in message.named(b"x-do")]
+        seen = (
+            ("to", "/".join(message.envelope.recipients)),
+            ("helo", message.client.helo),
+            ("local", str(message.client.local)),
+            ("fields", repr([(field.name, field.value) for field in message.fields])),
+            ("octets", str(sum(map(len, message.body)))),
+            ("port", str(message.client.port)),
+        )
+        edits = (
+            InsertField("X-Host", self._host),
+            *(RemoveField("X-Old", nth) for nth in range(1, len(message.named(b"x-old")) + 1)),
+            InsertField("X-Top", "folded,\n\tonce"),
+        )
+        match asked:
+            case ["reject"]:
+                return Decision(verdict=Reject(SPOOF), code="spoof", facts=seen)
+            case ["defer"]:
+                return Decision(verdict=Defer(LATER), code="later", facts=seen)
+            case ["hold"]:
+                return Decision(verdict=Quarantine("for a test"), code="held", facts=seen)
+            case ["crash"]:
+                raise RuntimeError("told to\ncrash")
+            case ["sleep"]:
+                time.sleep(1.0)
+            case ["hang"]:
+                time.sleep(60)
+        return Decision(verdict=Accept(), code="ok", edits=edits, facts=seen)
+
+
+def run(service: daemon.Service) -> int:
+    """The daemon."""
+    settings = service.config.verify
+    return workers.run(
+        service,
+        where=settings.socket,
+        workers=settings.workers,
+        metrics_at=settings.metrics,
+        make=lambda config, old: Obeys(config),
+        check=lambda config: (
+            ["verify: refused by this test"] if config.general.hostname == "bad.example" else []
+        ),
+        gauges={"postvouch_test_gauge": ("A test.", lambda: 42.0)},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(daemon.start("postvouch-test", Path(sys.argv[1]))))

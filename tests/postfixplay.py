@@ -1,0 +1,217 @@
+"""Plays Postfix's side of the milter protocol against a real daemon, as smtpd(8) and cleanup(8) do.
+
+Octets go out as they are given (miltertest itself would encode text as UTF-8), no reply is awaited where none
+was negotiated, and the edits that come back are applied to the header as Postfix would.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import miltertest
+
+NO_REPLY = {
+    b"M": miltertest.SMFIP_NR_MAIL,
+    b"R": miltertest.SMFIP_NR_RCPT,
+    b"T": miltertest.SMFIP_NR_DATA,
+    b"L": miltertest.SMFIP_NR_HDR,
+    b"B": miltertest.SMFIP_NR_BODY,
+    b"C": miltertest.SMFIP_NR_CONN,
+    b"H": miltertest.SMFIP_NR_HELO,
+}
+Header = list[tuple[bytes, bytes]]
+
+
+@dataclass
+class Outcome:
+    """What the milter said at END-OF-MESSAGE: its last word, the reply text if any, and its edits."""
+
+    word: str
+    text: str = ""
+    edits: list[tuple[str, dict]] = field(default_factory=list)
+
+    def applied(self, header: Header) -> Header:
+        """The header after the edits; our own Received is on top of it and not counted by removals."""
+        result = list(header)
+        for command, values in self.edits:
+            if command == miltertest.SMFIR_INSHEADER:
+                result.insert(values["index"], (values["name"].encode(), values["value"].encode()))
+            elif command == miltertest.SMFIR_CHGHEADER and not values["value"]:
+                same = [
+                    n for n, (name, _) in enumerate(result) if name.lower() == values["name"].lower().encode()
+                ]
+                del result[same[values["index"] - 1]]
+        return result
+
+    def inserted(self, name: str) -> list[str]:
+        """The values inserted under that name."""
+        return [
+            values["value"]
+            for command, values in self.edits
+            if command == miltertest.SMFIR_INSHEADER and values["name"] == name
+        ]
+
+
+class Postfix:
+    """One connection to a milter."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(20)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
+        self._milter = miltertest.MilterConnection(self._socket)
+        self.actions, self.protocol = self._milter.optneg_mta()
+
+    def __enter__(self) -> "Postfix":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+    def connect(self, name: str = "mx.far.example", address: str = "192.0.2.7", port: int = 40000) -> None:
+        """A client connects and says HELO."""
+        self._macros(b"C", {"j": "mx.our.example", "{daemon_name}": "smtpd"})
+        family = b"6" if ":" in address else b"4"
+        literal = f"IPv6:{address}" if ":" in address else address
+        self.send(b"C", name.encode() + b"\0" + family + struct.pack("!H", port) + literal.encode() + b"\0")
+        self.send(b"H", name.encode() + b"\0")
+
+    def envelope(self, sender: bytes, *recipients: bytes, login: str = "") -> None:
+        """MAIL FROM and RCPT TO as written, with or without brackets."""
+        # Postfix always has the mail_ macros to say; they replace those of the message before.
+        self._macros(
+            b"M", {"{mail_addr}": "x", "{mail_mailer}": "smtp"} | ({"{auth_authen}": login} if login else {})
+        )
+        self.send(b"M", sender + b"\0")
+        for recipient in recipients or (b"<bob@our.example>",):
+            self._macros(b"R", {"{rcpt_mailer}": "smtp"})
+            self.send(b"R", recipient + b"\0")
+
+    def content(self, header: Header, body: bytes = b"", queue_id: str = "4XyZ1k2") -> None:
+        """DATA and all that follows but its end; values with the blank after the colon, folds as LF."""
+        self._macros(b"T", {"i": queue_id})
+        self.send(b"T", b"")
+        for name, value in header:
+            self.send(b"L", name + b"\0" + value + b"\0")
+        for start in range(0, len(body), 65535):
+            self.send(b"B", body[start : start + 65535])
+
+    def end(self, queue_id: str = "4XyZ1k2") -> Outcome:
+        """END-OF-MESSAGE: collect edits up to the verdict."""
+        self._macros(b"E", {"i": queue_id})
+        self._raw(b"E", b"")
+        edits = []
+        while True:
+            command, values = self._milter.recv()
+            if command in (
+                miltertest.SMFIR_INSHEADER,
+                miltertest.SMFIR_CHGHEADER,
+                miltertest.SMFIR_QUARANTINE,
+            ):
+                edits.append((command, values))
+                continue
+            text = values["smtpcode"] + values["space"] + values["text"] if "text" in values else ""
+            return Outcome(word=command, text=text, edits=edits)
+
+    def message(
+        self, header: Header, body: bytes = b"", *, sender: bytes = b"<alice@far.example>", login: str = "",
+        queue_id: str = "4XyZ1k2",
+    ) -> Outcome:  # fmt: skip
+        """One whole message on this connection."""
+        self.envelope(sender, login=login)
+        self.content(header, body, queue_id)
+        return self.end(queue_id)
+
+    def abort(self) -> None:
+        """RSET, or the client went away."""
+        self._raw(b"A", b"")
+
+    def send(self, command: bytes, payload: bytes) -> None:
+        """Send one event; wait for "continue" unless no reply was negotiated."""
+        self._raw(command, payload)
+        if not self.protocol & NO_REPLY[command]:
+            word, values = self._milter.recv()
+            assert word == miltertest.SMFIR_CONTINUE, (command, word, values)
+
+    def _macros(self, command: bytes, macros: dict[str, str]) -> None:
+        pairs = b"".join(f"{name}\0{value}\0".encode() for name, value in macros.items())
+        self._raw(b"D", command + pairs)
+
+    def _raw(self, command: bytes, payload: bytes) -> None:
+        self._socket.sendall(struct.pack("!L", len(payload) + 1) + command + payload)
+
+
+@dataclass
+class Daemon:
+    """A daemon under test: its main process, its socket, where its stderr goes."""
+
+    process: "subprocess.Popen[bytes]"
+    path: Path
+    stderr: Path
+
+    def log(self) -> list[str]:
+        """The lines written so far, without "program[pid]: "."""
+        return [line.partition("]: ")[2] for line in self.stderr.read_text().splitlines()]
+
+    def wait_for(self, words: str, count: int = 1) -> list[str]:
+        """Wait until that many log lines hold these words; those lines."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            found = [line for line in self.log() if words in line]
+            if len(found) >= count:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"never logged {words!r}:\n" + self.stderr.read_text())
+
+    def workers(self) -> list[int]:
+        """The pids of the children."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the main process."""
+        self.process.send_signal(number)
+
+
+def answers(path: Path) -> bool:
+    """Whether a milter accepts connections there."""
+    with contextlib.suppress(OSError, miltertest.MilterError), Postfix(path):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(arguments: list[str], path: Path, stderr: Path, **environment: str) -> Iterator[Daemon]:
+    """Run a daemon until its socket answers, and end it whatever happens."""
+    with stderr.open("ab") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", *arguments],
+            stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=os.environ | environment,
+        )  # fmt: skip
+    daemon = Daemon(process, path, stderr)
+    try:
+        deadline = time.monotonic() + 30
+        while not answers(path):
+            assert process.poll() is None, stderr.read_text()
+            assert time.monotonic() < deadline, stderr.read_text()
+            time.sleep(0.02)
+        yield daemon
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        finally:
+            process.kill()
+            process.wait()
