@@ -37,5 +37,5 @@ def test_trouble_of_ours_never_bounces(name):
     ],
 )
 def test_what_is_no_refusal_cannot_be_made(code, enhanced, text):
-    with pytest.raises(ValueError, match="SMTP|ASCII"):
+    with pytest.raises(ValueError, match=r"SMTP|ASCII"):
         Reply(code=code, enhanced=enhanced, text=text)

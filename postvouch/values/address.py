@@ -77,7 +77,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Not in a local part: controls, every kind of blank, invisible and bidirectional formatting (they forge log
 # lines and look-alikes), octets that were not UTF-8. ZWJ and ZWNJ stay: some scripts need them.
 _NOT_LOCAL = re.compile(
-    r"[\x00-\x1f\x7f-\xa0\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000"
+    r"[\x00-\x1f\x7f-\xa0\xad\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000"
     r"\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
 _MAX_MAILBOXES = 1000
