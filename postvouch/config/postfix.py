@@ -24,3 +24,9 @@ class Postfix:
         "", "Certificate chain that smtpd shows (PEM). submission needs it.", example='"/etc/ssl/mail.pem"'
     )
     tls_key: str = setting("", "Its private key (PEM). Default: in the same file.")
+    more_milters: tuple[str, ...] = setting(
+        (),
+        "Milters of others, as smtpd_milters takes them: after ours on mx (which removes forged fields), "
+        "before ours elsewhere (nothing may change once it is signed).",
+        example='["{ inet:127.0.0.1:11332, default_action=accept }"]',
+    )

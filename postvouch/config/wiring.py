@@ -1,0 +1,108 @@
+"""From our configuration to the words of the Postfix fragments: sockets, networks, next hops, domains.
+
+Pure: the configuration, Postfix's queue directory and what the names files call alias domains come in; words
+and complaints go out.
+"""
+
+from collections.abc import Collection, Iterable
+from ipaddress import ip_network
+from pathlib import PurePosixPath
+
+from postvouch.config.schema import Config
+
+ROLES = ("mx", "srs", "submission", "relay")
+DAEMONS = {
+    "mx": ("map", "verify"),
+    "srs": ("map", "sign"),
+    "submission": ("map", "sign", "policy"),
+    "relay": ("sign",),
+}
+"""Who must run before Postfix of a role is wired; map first, since the others read its snapshot."""
+
+
+def words(
+    config: Config, role: str, *, queue_dir: str, aliases: Collection[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The words of the fragments of ``role``, and what is missing in the configuration for them.
+
+    ``aliases`` are the alias domains among general.domains. Defaults of the configuration are filled in.
+    """
+    problems: list[str] = []
+    general, postfix = config.general, config.postfix
+    primary = [domain for domain in general.domains if domain not in aliases]
+    outgoing = postfix.outgoing_transport or config.map.forward_transport
+    found = {
+        "domain": next(iter(primary), ""),
+        "primary_domains": ", ".join(primary),
+        "hostname": general.hostname,
+        "outgoing": outgoing,
+        "outgoing_or_direct": postfix.outgoing_transport,
+        "home_map": home_map(general.domains, postfix.home_transport or "smtp:"),
+        "internal": networks(general.internal_hosts),
+        "networks": networks((*general.internal_hosts, *config.sign.vouching_hosts)),
+        "tls_files": _tls_files(postfix.tls_cert, postfix.tls_key),
+        "tls_level": "may" if postfix.tls_cert else "",
+        "more": "".join(f", {each}" for each in postfix.more_milters),
+        "first": "".join(f"{each}, " for each in postfix.more_milters),
+    }
+    for name, place in sockets(config).items():
+        found[name], problem = as_postfix_says(place, queue_dir)
+        if problem and name in DAEMONS[role]:
+            problems.append(f"{name}.socket: {problem}")
+    if general.role != role:
+        problems.append(
+            f'general.role is "{general.role}": set role = "{role}", or the daemons do another job'
+        )
+    if not primary:
+        problems.append("general.domains names no domain of its own (alias domains do not count)")
+    if "." not in general.hostname:
+        problems.append(f'general.hostname "{general.hostname}" is not fully qualified')
+    if role in ("mx", "submission") and not outgoing:
+        problems.append("postfix.outgoing_transport (or map.forward_transport) must say where srs is")
+    if role == "submission" and not postfix.tls_cert:
+        problems.append("postfix.tls_cert is not set: nobody can log in without TLS")
+    return found, tuple(problems)
+
+
+def sockets(config: Config) -> dict[str, str]:
+    """Daemon -> where it listens, as in the configuration."""
+    return {
+        "verify": config.verify.socket,
+        "sign": config.sign.socket,
+        "map": config.map.socket,
+        "policy": config.policy.socket,
+    }
+
+
+def as_postfix_says(socket: str, queue_dir: str) -> tuple[str, str]:
+    """The socket as main.cf names it, and a complaint ("" for none).
+
+    Postfix's daemons work in the queue directory, in a chroot or not: only a relative path is right for both.
+    """
+    kind, _, place = socket.partition(":")
+    if kind != "unix":
+        return socket, ""
+    try:
+        return f"unix:{PurePosixPath(place).relative_to(queue_dir)}", ""
+    except ValueError:
+        return socket, f"{place} is not below {queue_dir}, so Postfix in its chroot cannot reach it"
+
+
+def networks(each: Iterable[str]) -> str:
+    """CIDR networks as mynetworks takes them: IPv6 in brackets, each once."""
+    found = []
+    for text in dict.fromkeys(each):
+        network = ip_network(text, strict=False)
+        address = network.network_address
+        found.append(f"[{address}]/{network.prefixlen}" if network.version == 6 else str(network))
+    return " ".join(found)
+
+
+def home_map(domains: Iterable[str], transport: str) -> str:
+    """transport_maps that lead our domains home; "smtp:" alone means to the MX of each."""
+    return "inline:{" + ", ".join(f"{{{domain}={transport}}}" for domain in domains) + "}"
+
+
+def _tls_files(cert: str, key: str) -> str:
+    # smtpd_tls_chain_files wants each key before its certificates.
+    return ", ".join(dict.fromkeys(filter(None, (key, cert)))) if cert else ""
