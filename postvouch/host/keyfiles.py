@@ -26,17 +26,18 @@ def read_key_file(file: str) -> bytes:
         raise KeyProblem(f"{file}: no such file; make a key with: postvouch dkim genkey") from None
     except OSError as error:
         raise KeyProblem(f"{file}: {error.strerror}; a daemon's key is root:postvouch, mode 0640") from None
-    with open(handle, "rb") as opened:
-        status = os.fstat(opened.fileno())
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise KeyProblem(f"{file}: not a regular file")
         mode = stat.S_IMODE(status.st_mode)
         if mode & 0o027:
-            raise KeyProblem(
-                f"{file}: mode {mode:04o} is too open for a private key; chmod {mode & 0o740:04o} {file}"
-            )
+            mend = f"chmod {mode & 0o740:04o} {file}"
+            raise KeyProblem(f"{file}: mode {mode:04o} is too open for a private key; {mend}")
         _check_folders(file)
-        pem = opened.read(MAX_FILE_OCTETS + 1)
+        pem = os.read(handle, MAX_FILE_OCTETS + 1)
+    finally:
+        os.close(handle)
     if len(pem) > MAX_FILE_OCTETS:
         raise KeyProblem(f"{file}: too long for a private key")
     return pem
