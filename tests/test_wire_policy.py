@@ -1,5 +1,7 @@
 """Policy requests as Postfix writes them, cut anywhere; one action in return."""
 
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,21 @@ def test_attributes_survive_any_split(requests, cut):
 @given(st.text("ab=\n", max_size=30).map(str.encode), st.integers(0, 30))
 def test_junk_ends_the_same_way_wherever_it_is_cut(junk, cut):
     assert decode([junk], 20) == decode([junk[:cut], junk[cut:]], 20)
+
+
+def test_a_request_read_equals_a_request_made():
+    attributes = {"request": "smtpd_access_policy", "protocol_state": "DATA", "size": "7", "new": "x"}
+    read = Request.from_attributes(attributes)
+    made = Request(request="smtpd_access_policy", protocol_state="DATA", size=7, other={"new": "x"})
+    assert read == made
+    assert repr(read) == repr(made)
+    assert replace(read, size=8).size == 8
+    with pytest.raises(FrozenInstanceError):
+        read.size = 9
+
+
+def test_an_attribute_may_not_pose_as_the_rest():
+    assert Request.from_attributes({"request": "smtpd_access_policy", "other": "x"}).other == {"other": "x"}
 
 
 def test_attributes_of_the_future_are_kept_aside():
