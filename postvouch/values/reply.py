@@ -28,6 +28,7 @@ class Reply:
 LATER = Reply(code=451, enhanced="4.7.1", text="Service unavailable - try again later")
 KEY_PROBLEM = Reply(code=451, enhanced="4.7.1", text="This message cannot be signed now - try again later")
 DNS_PROBLEM = Reply(code=451, enhanced="4.7.24", text="Sender authentication failed temporarily - try later")
+NO_LOGIN = Reply(code=530, enhanced="5.7.0", text="Authentication required")
 NOT_OWNER = Reply(code=553, enhanced="5.7.1", text="Sender address is not owned by the login in use")
 AUTHOR_NOT_OWNED = Reply(
     code=550, enhanced="5.7.1", text="The From: address does not belong to the login in use"
@@ -38,4 +39,6 @@ OVER_LIMIT = Reply(code=450, enhanced="4.7.1", text="Too many messages from this
 SPOOF = Reply(
     code=550, enhanced="5.7.1", text="This domain's mail must be authenticated: use its submission server"
 )
-DMARC_FAILED = Reply(code=550, enhanced="5.7.1", text="Message refused by the DMARC policy of its From: domain")
+DMARC_FAILED = Reply(
+    code=550, enhanced="5.7.1", text="Message refused by the DMARC policy of its From: domain"
+)

@@ -1,0 +1,185 @@
+"""postvouch-policy: may this login send as this sender, and how much? (Postfix's policy protocol)
+
+``judge`` holds the rules and is pure. Only the role submission refuses anything; there, whoever has no login
+is refused too, although Postfix's own restrictions come first: two locks on one door. The answer to what may
+pass is always DUNNO, never OK, which would end Postfix's own restrictions.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from postvouch.config.schema import Config
+from postvouch.directory import resolve
+from postvouch.host import daemon, loop
+from postvouch.host.counters import Usage
+from postvouch.host.log import WARNING, Log
+from postvouch.host.metrics import Metrics
+from postvouch.host.refresh import Follower
+from postvouch.host.shared import SharedCounter
+from postvouch.policyd.limits import Limit, Limiter
+from postvouch.values import reply
+from postvouch.values.answer import Answer, Found, NotFound, Unavailable
+from postvouch.values.reply import Reply
+from postvouch.wire import policy
+
+STATES = frozenset({"MAIL", "RCPT", "DATA", "END-OF-MESSAGE"})
+"""The protocol states in which there is a sender to judge; a client may log in until the first."""
+
+COUNTED = frozenset({"DATA", "END-OF-MESSAGE"})
+"""Where a letter is counted: not at RCPT, which a client may ask for without ever sending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What to answer: nothing (DUNNO) or a refusal; ``code`` is the reason code of the log line."""
+
+    reply: Reply | None
+    code: str
+
+    @property
+    def action(self) -> str:
+        """As Postfix's access(5) writes it."""
+        return "DUNNO" if self.reply is None else str(self.reply)
+
+    @property
+    def word(self) -> str:
+        """dunno, defer or reject, for log and metrics."""
+        return "dunno" if self.reply is None else "reject" if self.reply.code >= 500 else "defer"
+
+
+PASS = Verdict(reply=None, code="ok")
+
+
+def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answer]) -> Verdict:
+    """Whether the sender may be used. ``rights(login, sender)`` is Found where it may."""
+    if role != "submission":
+        return Verdict(reply=None, code="not-submission")
+    if request.protocol_state not in STATES:
+        return Verdict(reply=None, code="no-sender")
+    if not request.sasl_username:
+        return Verdict(reply=reply.NO_LOGIN, code="no-login")
+    if request.sender in ("", "<>"):
+        return Verdict(reply=reply.NULL_SENDER, code="null-sender")
+    match rights(request.sasl_username, request.sender):
+        case Found():
+            return PASS
+        case Unavailable():
+            return Verdict(reply=reply.LATER, code="unavailable")
+        case _:
+            return Verdict(reply=reply.NOT_OWNER, code="not-owner")
+
+
+def judge_usage(usage: Usage) -> Verdict:
+    """Whether one more letter is within the limit."""
+    return PASS if usage.allowed else Verdict(reply=reply.OVER_LIMIT, code="over-limit")
+
+
+class Desk:
+    """Answers policy requests. ``config`` is replaced as a whole by a reload."""
+
+    fault = policy.format_action(str(reply.LATER))
+
+    def __init__(self, config: Config, names: Follower, limiter: Limiter, log: Log, metrics: Metrics) -> None:
+        self.config = config
+        self._names = names
+        self._limiter = limiter
+        self._log = log
+        self._metrics = metrics
+
+    def decoder(self) -> policy.Decoder:
+        """One for each connection."""
+        return policy.Decoder()
+
+    def answer(self, attributes: dict[str, str]) -> bytes | Awaitable[bytes]:
+        """The action for one request; at once, unless redis has to be asked."""
+        begun = time.monotonic()
+        try:
+            request = policy.Request.from_attributes(attributes)
+        except policy.ProtocolError as error:
+            self._log.note(f"request not understood: {error}", level=WARNING)
+            return self.fault
+        verdict = judge(request, self.config.general.role, self._rights)
+        if verdict is not PASS or request.protocol_state not in COUNTED:
+            return self._done(request, verdict, None, begun)
+        usage = self._limiter.take(request.sasl_username.lower(), request.instance)
+        if isinstance(usage, Usage):
+            return self._done(request, judge_usage(usage), usage, begun)
+        return self._counted(request, usage, begun)
+
+    async def _counted(self, request: policy.Request, waiting: Awaitable[Usage], begun: float) -> bytes:
+        usage = await waiting
+        return self._done(request, judge_usage(usage), usage, begun)
+
+    def _rights(self, login: str, sender: str) -> Answer:
+        directory = self._names.directory
+        if resolve.may_send(directory, login, sender):
+            return Found(login)
+        return resolve.believed(
+            directory, sender, NotFound(), ours=self.config.general.domains,
+            age_s=self._names.age_s(), hard_age_s=self.config.map.hard_age,
+        )  # fmt: skip
+
+    def _done(self, request: policy.Request, verdict: Verdict, usage: Usage | None, begun: float) -> bytes:
+        seconds = time.monotonic() - begun
+        state = request.protocol_state
+        pairs = [
+            ("from", f"<{request.sender}>"),
+            ("login", request.sasl_username),
+            ("client", f"{request.client_name}[{request.client_address}]"),
+            ("state", state),
+            ("action", verdict.word),
+            ("reason", verdict.code),
+        ]
+        if usage is not None:
+            pairs.append(("used", f"{usage.used}/{self._limiter.limit.messages}"))
+        if usage is not None and not usage.allowed:
+            pairs.append(("frees", f"{usage.frees_in_s:.0f}s"))
+        self._log.line(request.queue_id, (*pairs, ("ms", f"{seconds * 1e3:.1f}")))
+        self._metrics.request(state.lower(), verdict.code, seconds)
+        return policy.format_action(verdict.action)
+
+
+def _limit(config: Config) -> Limit:
+    return Limit(messages=config.policy.limit, window_s=config.policy.window)
+
+
+def _shared(config: Config) -> SharedCounter | None:
+    return SharedCounter(config.redis) if config.redis.url else None
+
+
+def serve(service: daemon.Service) -> int:
+    """Run the daemon until it is told to stop."""
+    log = service.log
+    metrics = Metrics("policy")
+    names = Follower(service.config, log)
+    limiter = Limiter(_limit(service.config), log, _shared(service.config))
+    desk = Desk(service.config, names, limiter, log, metrics)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def reloaded() -> None:
+        before, desk.config = desk.config, service.config
+        limiter.limit = _limit(service.config)
+        names.reload(service.config)
+        if before.redis != service.config.redis:
+            tasks.add(asyncio.ensure_future(limiter.replace_shared(_shared(service.config))))
+
+    return loop.run(
+        loop.Program(
+            service=service, handler=desk, metrics=metrics,
+            address=lambda config: config.policy.socket,
+            metrics_address=lambda config: config.policy.metrics,
+            gauges={
+                "postvouch_directory_age_seconds": ("Age of the stalest source of names.", names.age_s),
+                "postvouch_counting_alone": ("1 while redis is away.", lambda: float(limiter.alone)),
+            },
+            start=names.start, reloaded=reloaded, stop=names.stop,
+        )
+    )  # fmt: skip
+
+
+main = daemon.command("postvouch-policy", "Say who may submit as whom, and how much (policy service).", serve)
+
+if __name__ == "__main__":
+    main()
