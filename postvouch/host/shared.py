@@ -6,6 +6,7 @@ server that hangs costs one deadline now and then and not one for every letter.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,7 @@ class SharedCounter:
             raise SharedUnavailable(self._reason)
         window_ms = int(window_s * 1000)
         name = f"postvouch:sent:{window_ms}:{key}"
+        client = None
         try:
             client = self._connected()
             # The library's own timeout closes a late connection. A mere cancellation, as some versions do
@@ -71,21 +73,21 @@ class SharedCounter:
             call = client.eval(_TAKE, 1, name, limit, window_ms, SLOTS)
             answer = await asyncio.wait_for(call, self._settings.timeout)
             allowed, used, frees_ms = (int(number) for number in answer)
-        except SharedUnavailable:
-            raise
         except Exception as error:
             # Whatever the library raises (there are many kinds), this host then counts alone.
             self._fail(f"redis: {' '.join(str(error).split()) or type(error).__name__}"[:200])
-            await self._forget()
+            await self._forget(client)
             raise SharedUnavailable(self._reason) from error
         self._pause_s = 0.0
         return Usage(allowed=bool(allowed), used=used, frees_in_s=frees_ms / 1000)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._forget()
+        await self._forget(self._client)
 
     def _fail(self, reason: str) -> None:
+        if self._clock() < self._not_before:
+            return  # one of several questions that were under way together
         self._reason = reason
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2 or FIRST_PAUSE_S)
         self._not_before = self._clock() + self._pause_s
@@ -95,29 +97,28 @@ class SharedCounter:
             try:
                 import redis.asyncio
             except ImportError as error:
-                raise ImportError(
-                    "redis.url is set but the library is missing: apt install python3-redis"
-                ) from error
+                text = "redis.url is set, but there is no redis library: apt install python3-redis"
+                raise ImportError(text) from error
             timeout = self._settings.timeout
-            extra = {"password": self._password()} if self._settings.password_file else {}
-            self._client = redis.asyncio.Redis.from_url(
-                self._settings.url, socket_timeout=timeout, socket_connect_timeout=timeout, **extra
-            )
+            options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+            if self._settings.password_file:
+                options["password"] = self._password()
+            self._client = redis.asyncio.Redis.from_url(self._settings.url, **options)
         return self._client
 
     def _password(self) -> str:
         lines = Path(self._settings.password_file).read_text(encoding="utf-8").splitlines()
         return lines[0] if lines else ""
 
-    async def _forget(self) -> None:
-        """Drop all connections, whatever state they are in."""
-        client, self._client = self._client, None
+    async def _forget(self, client: Any) -> None:
+        """Drop all connections of a client, whatever state they are in."""
         if client is None:
             return
+        if self._client is client:
+            self._client = None
         close = getattr(client, "aclose", None) or client.close  # redis 5 renamed it
-        try:
-            await close()
-            await client.connection_pool.disconnect()
-        except Exception as error:
-            # It was broken before; the next question begins with a new client.
-            self._reason = f"{self._reason}; closing: {type(error).__name__}"
+        # It may be broken in any way; the next question begins with a new client.
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(close(), self._settings.timeout)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.connection_pool.disconnect(), self._settings.timeout)
