@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lab import ours, strangers
 from lab.engine import STATE, Engine, EngineError, FileIn, find
-from lab.images import digest, host_image, our_image, say
-from lab.lab import AT_ONCE, MAIL_HOSTS, Lab
+from lab.images import base, digest, host_image, our_image, say
+from lab.lab import Lab
 from lab.package import package
 from lab.topology import HOSTS, OURS, Topology, zone
 
@@ -49,12 +49,13 @@ def existing(engine: Engine, release: str, label: str) -> Lab | None:
 
 def up(release: str) -> Lab:
     """A lab on that Debian release: the one that is up, or a new one."""
-    engine = find()
-    deb = package(engine, release)
+    engine, _ = base(find(), release)
+    # Both take a minute or two when nothing is built yet, and neither needs the other.
     with ThreadPoolExecutor(2) as pool:
-        # One after the other: the second is a layer on the first.
-        engine, host = pool.submit(host_image, engine, release).result()
-        engine, our = pool.submit(our_image, engine, release, deb).result()
+        making = pool.submit(host_image, engine, release)
+        deb = pool.submit(package, engine, release).result()
+        _, host = making.result()
+    _, our = our_image(engine, release, deb)
     label = _inputs(host, our)
     if lab := existing(engine, release, label):
         say(f"the lab of Debian {release} is up already")
@@ -98,7 +99,14 @@ def build(engine: Engine, release: str, host_image: str, our_image: str, label: 
     lab.each(tuple(recipes), lambda name: _set_up(lab, name, *recipes[name]))
     say(f"sender, sink, LDAP and redis at work ({time.monotonic() - began:.0f} s)")
     lab.each(OURS, lambda name: _set_up(lab, name, {}, ours.start_script(name)))
-    ports = {"mx": (25,), "srs": (25,), "submission": (465, 587), "relay": (25,), "sender": (25,), "sink": (25,)}
+    ports = {
+        "mx": (25,),
+        "srs": (25,),
+        "submission": (465, 587),
+        "relay": (25,),
+        "sender": (25,),
+        "sink": (25,),
+    }
     for host, wanted in ports.items():
         for port in wanted:
             _listening(lab, host, port)
@@ -134,7 +142,7 @@ def _network(engine: Engine, release: str) -> Topology:
 
 
 def _booted(lab: Lab, host: str) -> None:
-    """Wait until systemd has started what there is to start; a unit of Debian's that failed is no reason to stop."""
+    """Wait until systemd has started all it will; a unit of Debian's that failed is no reason to stop."""
     deadline = time.monotonic() + BOOT
     while time.monotonic() < deadline:
         state = lab.sh(host, "systemctl is-system-running --wait", check=False, timeout_s=BOOT).out.strip()
@@ -178,7 +186,10 @@ def _set_up(lab: Lab, host: str, files: dict[str, FileIn], script: str) -> str:
 
 def _listening(lab: Lab, host: str, port: int) -> None:
     """Wait until a port is open, seen from the host itself."""
-    lab.sh(host, f"for i in $(seq 150); do ss -Hltn 'sport = :{port}' | grep -q . && exit 0; sleep 0.2; done; exit 1")
+    lab.sh(
+        host,
+        f"for i in $(seq 150); do ss -Hltn 'sport = :{port}' | grep -q . && exit 0; sleep 0.2; done; exit 1",
+    )
 
 
 def tidy(engine: Engine) -> None:

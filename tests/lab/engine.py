@@ -96,7 +96,9 @@ class Engine:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
         )
         if run.returncode != 0:
-            raise EngineError(f"exit {run.returncode}: {shlex.join(command)[:300]}\n{run.stderr.decode()[-2000:]}")
+            raise EngineError(
+                f"exit {run.returncode}: {shlex.join(command)[:300]}\n{run.stderr.decode()[-2000:]}"
+            )
         return run.stdout
 
     def has_image(self, image: str) -> bool:
@@ -155,7 +157,16 @@ class Engine:
         mounts = [part for volume in volumes for part in ("--volume", volume)]
         try:
             done = self.call(
-                "run", "-i", "--name", name, *mounts, base, "sh", "-s", feed=script.encode(), timeout_s=timeout_s
+                "run",
+                "-i",
+                "--name",
+                name,
+                *mounts,
+                base,
+                "sh",
+                "-s",
+                feed=script.encode(),
+                timeout_s=timeout_s,
             )
             self.call("commit", "-q", name, target, timeout_s=600)
             return done.text

@@ -1,4 +1,4 @@
-"""A lab that is up: run something on a host, read a journal, send a letter, read what arrived, clean up after it."""
+"""A lab that is up: run something on a host, read a journal, send a letter, read what arrived, clean up."""
 
 import contextlib
 import email
@@ -66,7 +66,8 @@ class Received:
     def results(self, authserv_id: str) -> str:
         """All Authentication-Results fields of one host, joined."""
         fields = self.fields("Authentication-Results")
-        return " | ".join(f for f in fields if f.partition(";")[0].strip() == authserv_id)
+        plain = (re.sub(r"\([^()]*\)", "", f) for f in fields)  # comments may hold semicolons
+        return " | ".join(" ".join(f.split()) for f in plain if f.partition(";")[0].strip() == authserv_id)
 
     @property
     def spf(self) -> str:
@@ -113,15 +114,21 @@ class Lab:
 
     def journal(self, host: str, since: float, *, word: str = "") -> list[str]:
         """A host's journal since a time (seconds since 1970), the lines that hold ``word``."""
-        done = self.sh(host, f"journalctl -q -o short-iso --no-pager --since @{since - 0.01:.3f}", check=False)
+        done = self.sh(
+            host, f"journalctl -q -o short-iso --no-pager --since @{since - 0.01:.3f}", check=False
+        )
         return [line for line in done.out.splitlines() if word in line]
 
     def mails(self, host: str, message_id: str = "") -> list[Received]:
         """What a host's users received, all of it or one Message-ID's copies."""
-        script = f"cd {MAILDIR} 2>/dev/null && exec tar -c -f - new || exec tar -c -f - -T /dev/null"
+        # Nothing may have been delivered yet. Letters that arrive while tar reads are seen the next time.
+        tar = "tar -c -f - --ignore-failed-read --warning=none new"
+        script = f"test -d {MAILDIR}/new || exit 0; cd {MAILDIR}; {tar}"
         container = self.topology.container(host)
         run = self.engine.raw("exec", "-i", container, "sh", "-c", script)
-        found = []
+        found: list[Received] = []
+        if not run:
+            return found
         with tarfile.open(fileobj=BytesIO(run)) as archive:
             for entry in archive:
                 data = archive.extractfile(entry)
@@ -131,7 +138,9 @@ class Lab:
                     found.append(Received(message=message, raw=raw))
         return [mail for mail in found if message_id in ("", mail.id)]
 
-    def wait(self, what: str, probe: Callable[[], object], *, timeout_s: float = 30, every_s: float = 0.3) -> object:
+    def wait(
+        self, what: str, probe: Callable[[], object], *, timeout_s: float = 30, every_s: float = 0.3
+    ) -> object:
         """Ask ``probe`` until its answer is true, and return it. Raises LetterFailed after the deadline."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -174,10 +183,11 @@ class Lab:
         def one(host: str) -> str:
             script = "postsuper -d ALL >/dev/null 2>&1; "
             if host in KEEPERS:
-                script += f"rm -rf {MAILDIR}/new {MAILDIR}/cur {MAILDIR}/tmp; "
+                script += f"rm -rf {MAILDIR}; "
             for daemon in DAEMONS.get(host, ()):
                 unit = f"postvouch-{daemon}"
-                script += f"systemctl is-active -q {unit} || {{ systemctl reset-failed {unit}; systemctl start {unit}; }}; "
+                start = f"{{ systemctl reset-failed {unit}; systemctl start {unit}; }}"
+                script += f"systemctl is-active -q {unit} || {start}; "
             if host == "ldap":
                 script += "systemctl start lab-slapd; "
             return self.sh(host, script + "true").text

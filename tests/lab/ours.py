@@ -1,6 +1,6 @@
 """Our four hosts: their configuration as an admin would write it, and the commands that put it to work."""
 
-from lab.engine import FileIn
+from lab.engine import ROOT, FileIn
 from lab.people import BASE, YAML
 from lab.strangers import QUICK
 from lab.topology import SELECTOR, Topology, fqdn
@@ -61,32 +61,17 @@ def config(host: str, topology: Topology) -> str:
     return text
 
 
-# Dovecot only says who logged in; 2.3 (Debian 12) and 2.4 (Debian 13) speak two configuration languages.
-AUTH_SERVICE = """
-service auth {
-  unix_listener /var/spool/postfix/private/auth {
-    mode = 0660
-    user = postfix
-    group = postfix
-  }
-}
-"""
-DOVECOT = {
-    "12": "protocols =\nssl = no\ndisable_plaintext_auth = no\nauth_mechanisms = plain login\n"
-    "auth_username_format = %Ln\n"
-    "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/lab.passwd\n}\nuserdb {\n  driver = static\n"
-    "  args = uid=5000 gid=5000 home=/nonexistent\n}\n",
-    "13": "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\nprotocols =\nssl = no\n"
-    "auth_allow_cleartext = yes\nauth_mechanisms = plain login\n"
-    "auth_username_format = %{user | username | lower}\n"
-    "passdb passwd-file {\n  passwd_file_path = /etc/dovecot/lab.passwd\n}\n",
-}
+# Dovecot only says who logged in; 2.3 (Debian 12) and 2.4 (Debian 13) speak two languages. We ship both
+# files.
+DOVECOT = {"12": "dovecot-2.3.conf", "13": "dovecot-2.4.conf"}
 PASSWORDS = {"bob": "bobs-secret", "carol": "carols-secret"}
 
 SUBMISSION = """
+chgrp dovecot /etc/dovecot/private; chmod 0750 /etc/dovecot/private
 openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=submission.our.example \
   -keyout /etc/ssl/private/submission.key -out /etc/ssl/certs/submission.pem 2>/dev/null
-postconf -e smtpd_tls_cert_file=/etc/ssl/certs/submission.pem smtpd_tls_key_file=/etc/ssl/private/submission.key
+postconf -e smtpd_tls_cert_file=/etc/ssl/certs/submission.pem \\
+  smtpd_tls_key_file=/etc/ssl/private/submission.key
 # Dovecot's listener is in Postfix's private directory, which a fresh Debian 13 makes at the first start.
 postfix check
 """
@@ -101,13 +86,14 @@ def files(host: str, topology: Topology, secret: str) -> dict[str, FileIn]:
         written["/etc/postvouch/srs.secrets"] = FileIn(text=secret + "\n", mode=0o640, group="postvouch")
     if host == "submission":
         users = "".join(f"{login}:{{PLAIN}}{word}\n" for login, word in PASSWORDS.items())
-        written["/etc/dovecot/lab.passwd"] = FileIn(text=users, mode=0o640, group="dovecot")
-        written["/etc/dovecot/dovecot.conf"] = FileIn(text=DOVECOT[topology.release] + AUTH_SERVICE)
+        shipped = ROOT / "postfix-snippets" / "submission" / DOVECOT[topology.release]
+        written["/etc/dovecot/private/mail-passwords"] = FileIn(text=users, mode=0o640, group="dovecot")
+        written["/etc/dovecot/dovecot.conf"] = FileIn(text=shipped.read_text())
     return written
 
 
 def key_script(host: str) -> str:
-    """Make the host's key if it has none, and print the DNS record for it (a zone file line, absolute name)."""
+    """Make the host's key if it has none, and print the DNS record for it (a line of a zone file)."""
     name = selector(host)
     return f"""
 set -e

@@ -1,11 +1,10 @@
-"""The Debian package, built in a clean Debian of its release; built again only when something in it changed."""
+"""The Debian package, built in a clean Debian of its release, again only when something in it changed."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.engine import ROOT, STATE, Engine, EngineError
-from lab.images import build_image, digest, say
+from lab.images import build_image, digest, ticking
 
 # What the package is made of. Tests run while it is built, so they count too; the lab does not.
 PARTS = ("debian", "docs", "milters", "policyd", "postfix-snippets", "postvouch", "tests")
@@ -36,17 +35,15 @@ def package(engine: Engine, release: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     for old in out.iterdir():
         old.unlink()
-    say(f"building the Debian package on Debian {release}")
-    began = time.monotonic()
-    done = engine.call(
-        "run", "--rm", "--network", "none", "--volume", f"{ROOT}:/src:ro", "--volume", f"{out}:/out",
-        image, "sh", "/src/debian/build", "package", "/src", "/out", check=False, timeout_s=900,
-    )  # fmt: skip
+    with ticking(f"the Debian package for Debian {release}"):
+        done = engine.call(
+            "run", "--rm", "--network", "none", "--volume", f"{ROOT}:/src:ro", "--volume", f"{out}:/out",
+            image, "sh", "/src/debian/build", "package", "/src", "/out", check=False, timeout_s=900,
+        )  # fmt: skip
     if not done.ok:
         raise EngineError(f"the package did not build; its log: {out}/build.log\n{done.text[-4000:]}")
     found = sorted(out.glob("postvouch_*.deb"))
     if not found:
         raise EngineError(f"no package came out; its log: {out}/build.log")
     built.write_text(key)
-    say(f"{found[-1].name} built ({time.monotonic() - began:.0f} s)")
     return found[-1]

@@ -1,7 +1,8 @@
 """Who works at our.example: 91 accounts, 24 forwards and 76 roles, made up the same way every time.
 
-144 addresses outside receive their mail: 30 at riseup.example, 21 at gmail.example, 93 elsewhere. Accounts and
-forwards live in LDAP; a few roles that the letters use, and the alias domain, in a YAML file as an admin writes it.
+144 addresses outside receive their mail: 30 at riseup.example, 21 at gmail.example, 93 elsewhere. Accounts
+and forwards live in LDAP; a few roles that the letters use, and the alias domain, in a YAML file as an admin
+writes it.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""The hosts that are not ours: DNS, LDAP, redis, a stranger's mail server and the world's big mailbox provider.
+"""The hosts that are not ours: DNS, LDAP, redis, a stranger's mail server, the world's big mailbox.
 
-For each: the files it gets and the script that starts it. The sink judges mail with programs that share no code
-with postvouch: Mail::SPF (Perl), OpenDKIM and OpenDMARC (C).
+For each: the files it gets and the script that starts it. The sink judges mail with programs that share no
+code with postvouch: Mail::SPF (Perl), OpenDKIM and OpenDMARC (C).
 """
 
 from lab.engine import FileIn
@@ -72,7 +72,8 @@ def dns(zone: str) -> tuple[dict[str, FileIn], str]:
         "/etc/knot/root.zone": FileIn(text=zone),
         "/etc/unbound/lab.conf": FileIn(text=UNBOUND),
         "/etc/systemd/system/unbound.service.d/lab.conf": FileIn(
-            text="[Service]\nType=simple\nExecStartPre=\nExecStart=\nExecStart=/usr/sbin/unbound -d -c /etc/unbound/lab.conf\n"
+            text="[Service]\nType=simple\nExecStartPre=\nExecStart=\n"
+            "ExecStart=/usr/sbin/unbound -d -c /etc/unbound/lab.conf\n"
         ),
     }
     script = """
@@ -90,7 +91,10 @@ for i in $(seq 100); do
   kdig +dnssec @127.0.0.1 our.example MX | grep -q 'Flags:.* ad' && exit 0
   sleep 0.1
 done
-echo 'no validated answer from the resolver'; kdig +dnssec @127.0.0.1 our.example MX; journalctl -n 30 --no-pager; exit 1
+echo 'no validated answer from the resolver'
+kdig +dnssec @127.0.0.1 our.example MX
+journalctl -n 30 --no-pager
+exit 1
 """
     return files, script
 
@@ -111,8 +115,9 @@ rm -rf /var/lib/ldap-lab; mkdir -p /var/lib/ldap-lab
 slapadd -q -f /etc/ldap/lab.conf -l /etc/ldap/lab.ldif
 systemctl daemon-reload
 systemctl start lab-slapd
-postconf -e myhostname=ldap.our.example myorigin=our.example mydestination= 'local_transport=error:no local mail' \
-  'relayhost=[relay.our.example]' inet_interfaces=loopback-only alias_maps= alias_database=
+postconf -e myhostname=ldap.our.example myorigin=our.example mydestination= \
+  'local_transport=error:no local mail' 'relayhost=[relay.our.example]' \
+  inet_interfaces=loopback-only alias_maps= alias_database=
 {QUICK}
 systemctl start postfix
 for i in $(seq 100); do
@@ -126,7 +131,8 @@ echo 'slapd does not answer'; journalctl -n 30 --no-pager; exit 1
 
 def redis() -> tuple[dict[str, FileIn], str]:
     """A redis without a password on a network where nobody else is."""
-    unit = "[Service]\nExecStart=/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --save '' --daemonize no\n"
+    command = "/usr/bin/redis-server --bind 0.0.0.0 --protected-mode no --save '' --daemonize no"
+    unit = f"[Service]\nExecStart={command}\n"
     script = """
 systemctl daemon-reload
 systemctl start lab-redis
@@ -174,8 +180,9 @@ OversignHeaders From
 set -e
 {KEEP}
 postconf -e myhostname=mail.far.example myorigin=far.example mynetworks=127.0.0.0/8 \
-  'virtual_mailbox_domains=far.example' smtpd_milters=inet:127.0.0.1:8891 non_smtpd_milters=inet:127.0.0.1:8891 \
-  milter_default_action=tempfail 'smtpd_relay_restrictions=permit_mynetworks, reject_unauth_destination' \
+  virtual_mailbox_domains=far.example smtpd_milters=inet:127.0.0.1:8891 \
+  non_smtpd_milters=inet:127.0.0.1:8891 milter_default_action=tempfail \
+  'smtpd_relay_restrictions=permit_mynetworks, reject_unauth_destination' \
   disable_mime_output_conversion=yes
 {QUICK}
 systemctl daemon-reload
@@ -194,17 +201,19 @@ openssl rsa -in /etc/dkimkeys/lab.private -pubout -outform DER 2>/dev/null | bas
 
 
 def sink(topology: Topology) -> tuple[dict[str, FileIn], str]:
-    """gmail.example, riseup.example and everything under members.example; one mailbox that refuses too late."""
-    opendkim = """\
+    """gmail.example, riseup.example, all of members.example; one mailbox there refuses too late."""
+    # Debian's OpenDKIM resolves by libunbound, which would ask the world's root servers if it were not told.
+    opendkim = f"""\
 Syslog yes
 UMask 002
 UserID opendkim
+Nameservers {topology.address("dns")}
 Mode v
 AlwaysAddARHeader yes
 AuthservID mx.gmail.example
 Socket inet:8891@127.0.0.1
 """
-    # IgnoreAuthenticatedClients and RejectFailures: it judges and keeps everything, so that the lab can read it.
+    # It judges, and keeps what it would refuse, so that the lab can read it.
     opendmarc = """\
 Syslog true
 UserID opendmarc

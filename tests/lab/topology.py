@@ -1,7 +1,8 @@
 """Who is where: the hosts of the lab, their names and addresses, and the domains of the two worlds.
 
-One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has four
-Postfix hosts, an LDAP and a redis server; far.example is a stranger; sink is the world's big mailbox provider.
+One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has
+four Postfix hosts, an LDAP and a redis server; far.example is a stranger; sink is the world's big mailbox
+provider.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,45 @@
+"""python3 -m lab demo | up | down [--all] | deb | unit [--release 12|13] [-- PYTEST ARGS]: what ./do calls."""
+
+import argparse
+import sys
+
+from lab import bring_up, demo, images, package, workshop
+from lab.engine import EngineError, find
+
+RELEASES = tuple(sorted(images.SUITES))
+
+
+def main() -> int:
+    """One command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python3 -m lab")
+    parser.add_argument("command", choices=("demo", "up", "down", "deb", "unit"))
+    parser.add_argument("--release", choices=RELEASES, help="default: 13; for down and deb: both")
+    parser.add_argument("--all", action="store_true", help="down: remove the images as well")
+    parser.add_argument("arguments", nargs="*", help="unit: for pytest")
+    given = parser.parse_args()
+    release = given.release or "13"
+    several = (given.release,) if given.release else RELEASES
+    try:
+        match given.command:
+            case "demo":
+                return demo.demo(release)
+            case "up":
+                bring_up.up(release)
+            case "down":
+                for one in several:
+                    bring_up.down(one)
+                if given.all:
+                    bring_up.tidy(find())
+            case "deb":
+                for one in several:
+                    print(package.package(find(), one))
+            case "unit":
+                return workshop.unit(release, given.arguments)
+    except EngineError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
