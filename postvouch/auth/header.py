@@ -1,0 +1,175 @@
+"""Our Authentication-Results field, and what must go so that nobody else's is taken for it (RFC 8601 §5).
+
+One field of ours on every message, also when nothing was found: a reader then knows that fields of our id
+were removed. ``claims`` errs on the side of removing: what some reader could take for ours goes.
+"""
+
+import base64
+import binascii
+import re
+import unicodedata
+
+from postvouch.auth.authres import AuthresError, Parsed, ResInfo, parse, write
+from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.values.decision import RemoveField
+from postvouch.values.message import Client, Envelope, Message
+
+__all__ = ["FIELD_NAME", "AuthresError", "Parsed", "ResInfo", "claims", "format_field", "parse", "removals"]
+
+FIELD_NAME = "Authentication-Results"
+
+_COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
+_HEAD_STEP = re.compile(r'[^;("]++|\(|"(?P<quoted>(?:[^"\\]++|\\.)*+)"?', re.DOTALL)
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?([bBqQ])\?([^?]*)\?=")
+
+
+def format_field(authserv_id: str, findings: Findings, *, client: Client, envelope: Envelope) -> str:
+    """Write the value of our field: login, SPF of each identity, each signature, DMARC.
+
+    Folds are LF and a blank. Raises ValueError only for an authserv-id that cannot be written.
+    """
+    # UTF-8 may stand in internationalized mail only (RFC 6532); an envelope that is not ASCII proves it is.
+    internationalized = not all(map(str.isascii, (envelope.sender, *envelope.recipients)))
+    return write(authserv_id, results(findings, client, envelope), internationalized=internationalized)
+
+
+def results(findings: Findings, client: Client, envelope: Envelope) -> tuple[ResInfo, ...]:
+    """The findings as results, in the order in which they are written."""
+    infos: list[ResInfo] = []
+    if client.login:
+        infos.append(ResInfo(method="auth", result="pass", properties=(("smtp.auth", client.login),)))
+    if findings.spf.identity == "mailfrom":
+        infos.append(_spf(findings.spf, "smtp.mailfrom", envelope.sender))
+    infos.append(_spf(findings.helo, "smtp.helo", client.helo))
+    infos.extend(_dkim(finding) for finding in findings.dkim)
+    if not findings.dkim:
+        infos.append(ResInfo(method="dkim", result="none"))
+    infos.append(_dmarc(findings.dmarc))
+    return tuple(infos)
+
+
+def _reason(result: Result, reason: str) -> str:
+    return "" if result is Result.PASS else reason
+
+
+def _spf(finding: SpfFinding, name: str, value: str) -> ResInfo:
+    return ResInfo(
+        method="spf",
+        result=finding.result,
+        reason=_reason(finding.result, finding.reason),
+        properties=((name, value),) if value else (),
+    )
+
+
+def _dkim(finding: DkimFinding) -> ResInfo:
+    tags = (("d", finding.d), ("i", finding.i), ("s", finding.s), ("a", finding.a), ("b", finding.b))
+    return ResInfo(
+        method="dkim",
+        result=finding.result,
+        reason=_reason(finding.result, finding.reason),
+        properties=tuple((f"header.{tag}", value) for tag, value in tags if value),
+    )
+
+
+def _dmarc(finding: DmarcFinding) -> ResInfo:
+    properties = (("header.from", finding.domain), ("policy.dmarc", finding.applied))
+    return ResInfo(
+        method="dmarc",
+        result=finding.result,
+        reason=_reason(finding.result, finding.reason),
+        properties=tuple((name, value) for name, value in properties if value),
+    )
+
+
+def removals(message: Message, authserv_id: str) -> tuple[RemoveField, ...]:
+    """Which fields of the message must go, from the last to the first, to be applied before any insertion."""
+    fields = [f for f in message.fields if f.name.rstrip(b" \t").lower() == FIELD_NAME.lower().encode()]
+    nths = [nth for nth, field in enumerate(fields, 1) if claims(field.value, authserv_id)]
+    return tuple(RemoveField(FIELD_NAME, nth) for nth in reversed(nths))
+
+
+def claims(value: bytes, authserv_id: str) -> bool:
+    """Whether an Authentication-Results field that came in could be read as ours, by any reader.
+
+    The id is compared after comments, folds, quotes, quoted-pairs, encoded-words, invisible characters, case
+    and a last dot are resolved; what cannot be parsed but starts as our id does is a claim too. Never raises.
+    """
+    text = value.decode("utf-8", "surrogateescape")
+    ours = _folded(authserv_id, len(authserv_id)).strip(" .")
+    # Enough to see the id and what follows; unicodedata.normalize is quadratic in combining marks.
+    enough = len(ours) + 64
+    # A reader may take a comment for a blank or for nothing.
+    heads = {head for gap in (" ", "") if (head := _head(text, gap)) is not None}
+    if not heads:
+        return True
+    return any(_starts_with(_folded(form, enough), ours) for head in heads for form in (head, _decoded(head)))
+
+
+def _head(text: str, gap: str) -> str | None:
+    """The text before the first semicolon, comments as ``gap``, quotes undone; None: a comment never ends."""
+    head: list[str] = []
+    at = 0
+    while (found := _HEAD_STEP.match(text, at)) is not None:
+        at = found.end()
+        if found[0] == "(":
+            end = _comment_end(text, at - 1)
+            if end is None:
+                return None
+            head.append(gap)
+            at = end
+        else:
+            head.append(found[0] if found["quoted"] is None else _PAIR.sub(r"\1", found["quoted"]))
+    return "".join(head)
+
+
+def _comment_end(text: str, at: int) -> int | None:
+    depth = 0
+    for found in _COMMENT_STEP.finditer(text, at):
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if not depth:
+            return found.end()
+    return None
+
+
+class _Visible(dict[int, str]):
+    """What is left of a character for the eye: nothing, a blank, or itself. Bounded: strangers fill it."""
+
+    def __missing__(self, code: int) -> str:
+        category = unicodedata.category(chr(code))
+        seen = "" if category == "Cf" else " " if category[0] in "CZ" else chr(code)
+        if len(self) < 4096:
+            self[code] = seen
+        return seen
+
+
+_VISIBLE = _Visible()
+
+
+def _folded(text: str, limit: int) -> str:
+    """The first ``limit`` visible characters without case and width; controls and stray octets as blanks."""
+    return unicodedata.normalize("NFKC", text.translate(_VISIBLE).lstrip(" ")[:limit]).casefold()
+
+
+def _decoded(text: str) -> str:
+    """Encoded-words decoded, as readers do that decode every header field."""
+
+    def plain(found: re.Match[str]) -> str:
+        octets = found[2].encode("utf-8", "surrogateescape")
+        try:
+            if found[1] in "qQ":
+                return binascii.a2b_qp(octets, header=True).decode("latin-1")
+            return base64.b64decode(octets + b"==").decode("latin-1")
+        except ValueError:
+            return found[0]
+
+    return _ENCODED_WORD.sub(plain, _BETWEEN_WORDS.sub("?==?", text))
+
+
+def _starts_with(text: str, ours: str) -> bool:
+    """Whether ``text`` is our id, or our id and then something that is no part of a name."""
+    if not text.startswith(ours):
+        return False
+    rest = text[len(ours) :].lstrip(".")
+    return not rest or not (rest[0].isalnum() or rest[0] in "-_")

@@ -1,0 +1,240 @@
+"""auth/header.py: one field of ours, that no sender can write into, and no other that looks like it."""
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postvouch.auth import header
+from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.values.message import Client, Envelope, Field, Message
+
+OURS = "mx.our.example"
+CLIENT = Client(address="192.0.2.7", helo="mx.far.example")
+ALICE = Envelope(sender="alice@far.example", recipients=("grants@our.example",))
+PASSED = Findings(
+    spf=SpfFinding(result=Result.PASS, domain="far.example", reason="192.0.2.7 may send"),
+    helo=SpfFinding(result=Result.NONE, domain="mx.far.example", identity="helo", reason="no record"),
+    dkim=(DkimFinding(result=Result.PASS, d="far.example", s="s1", a="rsa-sha256", b="Ab/+9x=="),),
+    dmarc=DmarcFinding(
+        result=Result.PASS, domain="far.example", policy="reject", applied="quarantine", aligned_by="spf,dkim"
+    ),
+)
+NOTHING = Findings(
+    spf=SpfFinding(result=Result.NONE, identity="helo"),
+    helo=SpfFinding(result=Result.NONE, identity="helo"),
+    dmarc=DmarcFinding(result=Result.PERMERROR, reason="From: holds no author"),
+)
+
+
+def read(value: str) -> header.Parsed:
+    return header.parse(value.replace("\n", "\r\n").encode())
+
+
+def test_the_field_of_a_good_letter() -> None:
+    assert header.format_field(OURS, PASSED, client=CLIENT, envelope=ALICE) == (
+        "mx.our.example;\n"
+        " spf=pass smtp.mailfrom=alice@far.example;\n"
+        ' spf=none reason="no record" smtp.helo=mx.far.example;\n'
+        ' dkim=pass header.d=far.example header.s=s1 header.a=rsa-sha256\n  header.b="Ab/+9x==";\n'
+        " dmarc=pass header.from=far.example policy.dmarc=quarantine"
+    )
+
+
+def test_a_field_is_written_where_there_is_nothing_to_say() -> None:
+    assert header.format_field(OURS, NOTHING, client=Client(), envelope=Envelope()) == (
+        'mx.our.example;\n spf=none;\n dkim=none;\n dmarc=permerror reason="From: holds no author"'
+    )
+
+
+def test_a_login_is_written_as_auth() -> None:
+    client = Client(address="192.0.2.7", helo="laptop", login="bob")
+    got = read(header.format_field(OURS, PASSED, client=client, envelope=ALICE))
+    assert (got.results[0].method, got.results[0].result) == ("auth", "pass")
+    assert got.results[0].value("smtp.auth") == "bob"
+
+
+def test_the_null_sender_has_one_spf_result() -> None:
+    helo = SpfFinding(result=Result.PASS, domain="mx.far.example", identity="helo")
+    findings = Findings(spf=helo, helo=helo, dmarc=PASSED.dmarc)
+    got = read(header.format_field(OURS, findings, client=CLIENT, envelope=Envelope()))
+    assert [(r.method, r.properties) for r in got.results if r.method == "spf"] == [
+        ("spf", (("smtp.helo", "mx.far.example"),))
+    ]
+
+
+def test_utf8_is_for_internationalized_mail_only() -> None:
+    for envelope, written in (
+        (Envelope(sender="zoë@bücher.example"), "zoë@bücher.example"),
+        (Envelope(sender="a@far.example", recipients=("zoë@our.example",)), "a@far.example"),
+    ):
+        got = read(header.format_field(OURS, PASSED, client=CLIENT, envelope=envelope))
+        assert got.results[0].value("smtp.mailfrom") == written
+    client = Client(helo="bücher.example")
+    value = header.format_field(OURS, PASSED, client=client, envelope=ALICE)
+    assert value.isascii()
+    assert read(value).results[1].value("smtp.helo") == "xn--bcher-kva.example"
+
+
+def test_an_authserv_id_that_cannot_be_written_is_our_mistake() -> None:
+    for bad in ("", "mx\r\nX: y", "mx\x00", "mx.bücher.example"):
+        with pytest.raises(ValueError, match="authserv-id"):
+            header.format_field(bad, PASSED, client=CLIENT, envelope=ALICE)
+
+
+HOSTILE = [
+    "",
+    "x; dmarc=pass",
+    'a" ; spf=pass "',
+    "a\r\n b",
+    "\r\nX: y",
+    "(",
+    ")",
+    "\\",
+    "a@b; c=d",
+    "\udcff",
+]
+TEXT = st.text(max_size=60) | st.sampled_from([*HOSTILE, "x" * 1200])
+RESULT = st.sampled_from(list(Result))
+SPF = st.builds(
+    SpfFinding, result=RESULT, domain=TEXT, identity=st.sampled_from(["mailfrom", "helo"]), reason=TEXT
+)
+DKIM = st.builds(DkimFinding, result=RESULT, d=TEXT, s=TEXT, a=TEXT, i=TEXT, b=TEXT, reason=TEXT)
+
+
+@given(
+    spf=SPF,
+    helo=SPF,
+    dkim=st.lists(DKIM, max_size=4),
+    dmarc=st.builds(DmarcFinding, result=RESULT, domain=TEXT, applied=TEXT, reason=TEXT),
+    client=st.builds(Client, helo=TEXT, login=TEXT),
+    sender=TEXT,
+    recipient=TEXT,
+)
+def test_no_sender_can_write_a_result_or_a_line_of_his_own(
+    spf: SpfFinding,
+    helo: SpfFinding,
+    dkim: list[DkimFinding],
+    dmarc: DmarcFinding,
+    client: Client,
+    sender: str,
+    recipient: str,
+) -> None:
+    findings = Findings(spf=spf, helo=helo, dkim=tuple(dkim), dmarc=dmarc)
+    value = header.format_field(
+        OURS, findings, client=client, envelope=Envelope(sender=sender, recipients=(recipient,))
+    )
+    assert all(line[:1] == " " and line.strip() for line in value.split("\n")[1:])
+    assert "\r" not in value
+    assert max(len(line.encode()) for line in value.split("\n")) < 998 - len("Authentication-Results: ")
+    got = read(value)
+    assert got.authserv_id == OURS
+    wanted = [("auth", "pass")] if client.login else []
+    wanted += [("spf", spf.result)] if spf.identity == "mailfrom" else []
+    wanted += [("spf", helo.result), *(("dkim", f.result) for f in dkim)]
+    wanted += [] if dkim else [("dkim", "none")]
+    wanted += [("dmarc", dmarc.result)]
+    assert [(r.method, r.result) for r in got.results] == wanted
+    names = {name for r in got.results for name, _ in r.properties}
+    assert names <= {
+        "smtp.auth", "smtp.mailfrom", "smtp.helo", "header.d", "header.i", "header.s", "header.a", "header.b",
+        "header.from", "policy.dmarc",
+    }  # fmt: skip
+    assert header.claims(value.encode(), OURS)
+
+
+@given(st.binary(max_size=80))
+def test_any_octets_are_read_or_refused(junk: bytes) -> None:
+    for value in (junk, b"mx.our.example; " + junk, b"mx.our.example; spf=pass " + junk):
+        with contextlib.suppress(header.AuthresError):
+            header.parse(value)
+        header.claims(value, OURS)
+
+
+NOISE = st.lists(
+    st.sampled_from(["\x00", " ", "\t", "\r\n ", "(x)", "((y)\\))", "\u00a0", "\u200b", "\x0b", "\ufeff"])
+).map("".join)
+SPELLING = st.sampled_from(
+    [
+        OURS,
+        OURS.upper(),
+        OURS.title(),
+        OURS + ".",
+        f'"{OURS}"',
+        f'"{OURS}."',
+        '"' + "".join(f"\\{c}" for c in OURS) + '"',
+        "=?utf-8?q?" + OURS + "?=",
+        "=?utf-8?q?mx?= =?utf-8?q?=2Eour.example?=",
+        "=?us-ascii?B?bXgub3VyLmV4YW1wbGU=?=",
+    ]
+)
+
+
+@given(
+    before=NOISE,
+    spelling=SPELLING,
+    after=NOISE,
+    rest=st.sampled_from(["", ";", "; none", " 1; spf=pass", ", x", "/2;", "=", ":25"]),
+)
+def test_every_spelling_of_our_id_is_a_claim(before: str, spelling: str, after: str, rest: str) -> None:
+    assert header.claims(f"{before}{spelling}{after}{rest}".encode(), OURS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "mx.far.example; spf=pass",
+        "our.example; spf=pass",
+        "mx.our.example.far.example; none",
+        "xmx.our.example; none",
+        "mx.our.example-2; none",
+        "spf=pass (mx.our.example) smtp.mailfrom=mx.our.example",
+    ],
+)
+def test_fields_of_others_stay(value: str) -> None:
+    assert not header.claims(value.encode(), OURS)
+
+
+def test_an_id_with_blanks_is_known_too() -> None:
+    assert header.claims(b'"mail service 1"; none', "mail service 1")
+    assert not header.claims(b'"mail service 12"; none', "mail service 1")
+
+
+def test_removals_go_from_the_last_to_the_first() -> None:
+    forged = Field(b"authentication-RESULTS", b" mx.our.example; dmarc=pass")
+    foreign = Field(b"Authentication-Results", b" mx.far.example; dmarc=pass")
+    edits = header.removals(Message(fields=(forged, foreign, forged, forged)), OURS)
+    assert [(e.name, e.nth) for e in edits] == [("Authentication-Results", n) for n in (4, 3, 1)]
+
+
+MONSTERS = {
+    "blanks": b" " * 100_000,
+    "open": b"(" * 100_000,
+    "comments": b"()" * 50_000,
+    "quotes": b'"' * 100_000,
+    "backslashes": b"\\" * 100_000,
+    "pairs": b'"\\' * 50_000,
+    "invisible": "\u00ad".encode() * 50_000,
+    "marks": b"a" + "\u0301\u0327".encode() * 25_000,
+    "words": b"=?q?" * 25_000,
+    "nested": b"(" * 50_000 + b")" * 50_000,
+    "equals": b"a=" * 50_000,
+    "results": b"; a=b" * 20_000,
+}
+
+
+@pytest.mark.parametrize("value", MONSTERS.values(), ids=MONSTERS)
+def test_the_longest_field_is_read_in_a_moment(value: bytes) -> None:
+    """As long as Postfix lets a field be (header_size_limit)."""
+    begin = time.monotonic()
+    header.claims(value + b"mx.our.example; x", OURS)
+    with pytest.raises(header.AuthresError):
+        header.parse(value + b"!;")
+    assert time.monotonic() - begin < 1.5
+
+
+def test_blanks_without_end_do_not_hide_our_id() -> None:
+    for blank in (" ", "\u00ad", "(x)"):
+        assert header.claims((blank * 20_000 + "mx.our.example; dmarc=pass").encode(), OURS)
