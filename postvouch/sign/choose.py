@@ -137,7 +137,13 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
     return Signing(keys=keys.keys, reason=matched)
 
 
-def _unclear(message: Message, author: Author, origin: _Origin, rules: Rules, ring: KeyRing) -> Choice:
+def _unclear(
+    message: Message,
+    author: MissingAuthor | SeveralAuthors | MalformedAuthor,
+    origin: _Origin,
+    rules: Rules,
+    ring: KeyRing,
+) -> Choice:
     """No author, several, or something that is no address: never signed, and refused from a login."""
     match author:
         case MissingAuthor():
@@ -146,8 +152,6 @@ def _unclear(message: Message, author: Author, origin: _Origin, rules: Rules, ri
             code, reason = "several-authors", "more than one From: address"
         case MalformedAuthor():
             code, reason = "bad-author", author.reason
-        case _:
-            code, reason = "bad-author", "unknown"
     if origin is _Origin.LOGIN and rules.check_owner:
         return Refusal(reply=AUTHOR_UNCLEAR, code=code, reason=reason)
     unproven = False
