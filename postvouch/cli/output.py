@@ -19,6 +19,7 @@ from rich.text import Text
 from postvouch.config.load import DEFAULT_PATH, load
 from postvouch.config.problems import ConfigError
 from postvouch.config.schema import Config
+from postvouch.values.answer import Found, NotFound, Refused, Unavailable
 
 OK = 0
 NEGATIVE = 1
@@ -38,6 +39,21 @@ STATUSES = {
     CONFIG: "the configuration has problems; each is printed with file and line",
 }
 """The exit statuses, those of sysexits(3); scripts may rely on them."""
+
+ANSWERS: dict[type, str] = {
+    Found: "found",
+    NotFound: "not-found",
+    Unavailable: "unavailable",
+    Refused: "refused",
+}
+"""The four answers as words of JSON."""
+
+STATUS_OF_ANSWER: dict[type, int] = {
+    Found: OK,
+    NotFound: NEGATIVE,
+    Unavailable: TEMPFAIL,
+    Refused: NEGATIVE,
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
