@@ -1,4 +1,4 @@
-"""python3 -m lab demo | up | down [--all] | deb | unit [--release 12|13] [-- PYTEST ARGS]: what ./do calls."""
+"""What ./do calls: python3 -m lab demo | up | down [--all] | deb | unit [--release 12|13] [-- ARGUMENTS]."""
 
 import argparse
 import sys
@@ -15,8 +15,10 @@ def main() -> int:
     parser.add_argument("command", choices=("demo", "up", "down", "deb", "unit"))
     parser.add_argument("--release", choices=RELEASES, help="default: 13; for down and deb: both")
     parser.add_argument("--all", action="store_true", help="down: remove the images as well")
-    parser.add_argument("arguments", nargs="*", help="unit: for pytest")
-    given = parser.parse_args()
+    given, rest = parser.parse_known_args()
+    arguments = [argument for argument in rest if argument != "--"]
+    if arguments and given.command != "unit":
+        parser.error(f"what is {arguments[0]}?")
     release = given.release or "13"
     several = (given.release,) if given.release else RELEASES
     try:
@@ -34,7 +36,7 @@ def main() -> int:
                 for one in several:
                     print(package.package(find(), one))
             case "unit":
-                return workshop.unit(release, given.arguments)
+                return workshop.unit(release, arguments)
     except EngineError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 from lab.engine import ROOT, STATE, EngineError, find
@@ -47,10 +46,13 @@ def pip_setup() -> list[str]:
         home / ".pip": "/root/.pip",
     }
     paths = {Path(inside): outside for outside, inside in files.items() if outside.exists()}
-    told = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
-    told += " ".join(os.environ[name] for name in names)
+    told = "\n".join(
+        path.read_text(errors="replace")
+        for place in paths.values()
+        for path in ([place] if place.is_file() else sorted(place.iterdir()))
+        if path.is_file()
+    )
+    told += " " + " ".join(os.environ[name] for name in names)
     for url, path in re.findall(r"(file://)?(?<![\w:/])(/[\w./+-]+)", told):
         outside = Path(path)
         # The files of a local index stand beside its list of names as a rule.
