@@ -18,11 +18,20 @@ import milter
 
 from postvouch.host.log import ERROR, INFO, Log
 from postvouch.host.metrics import Metrics
-from postvouch.values.decision import Accept, Decision, Defer, InsertField, Quarantine, Reject, RemoveField
+from postvouch.values.decision import (
+    Accept,
+    ChangeSender,
+    Decision,
+    Defer,
+    InsertField,
+    Quarantine,
+    Reject,
+    RemoveField,
+)
 from postvouch.values.message import Client, Envelope, Field, Message
 from postvouch.values.reply import LATER, Reply
 
-ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE
+ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE | milter.CHGFROM
 # Events that we have no use for, events that we do not answer, and field values with their first blank kept.
 PROTOCOL = (
     (milter.P_NOUNKNOWN | milter.P_NOEOH)
@@ -40,6 +49,10 @@ class Handler(Protocol):
 
     def handle(self, message: Message) -> Decision:
         """Decide about one message. May block; an exception is a bug and defers the message."""
+        ...
+
+    def tick(self) -> None:
+        """Called each second or so, in a thread of its own in each worker."""
         ...
 
 
@@ -203,9 +216,13 @@ class Session:
         for removal in sorted(removals, key=lambda edit: edit.nth, reverse=True):
             self._context.chgheader(removal.name, removal.nth, None)
         for edit in decision.edits:
-            if isinstance(edit, InsertField):
-                blank = " " if self._leading_space else ""
-                self._context.addheader(edit.name, blank + edit.value, 0)
+            match edit:
+                case InsertField(name, value):
+                    self._context.addheader(name, (" " if self._leading_space else "") + value, 0)
+                case ChangeSender(address):
+                    self._context.chgfrom(f"<{address}>")
+                case RemoveField():
+                    continue
 
     def _refuse(self, reply: Reply) -> int:
         self._context.setreply(str(reply.code), reply.enhanced, reply.text.replace("%", "%%"))

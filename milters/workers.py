@@ -22,6 +22,7 @@ from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, bloc
 from postvouch.milters import session
 
 DRAIN_S = 8.0
+TICK_S = 1.0
 SOCKET_MODE = 0o660
 EX_CANTCREAT = os.EX_CANTCREAT
 
@@ -159,8 +160,17 @@ def _work(service: Service, door: session.Door, make: Make, check: Callable[[Con
         ended.set()
         signal.pthread_kill(main, signal.SIGTERM)
 
+    def tick() -> None:
+        while not ended.wait(TICK_S):
+            try:
+                door.handler.tick()
+            except Exception as error:
+                log.exception("", error)
+                door.metrics.bug()
+
     main = threading.get_ident()
     threading.Thread(target=engine, name="libmilter", daemon=True).start()
+    threading.Thread(target=tick, name="tick", daemon=True).start()
     while True:
         caught = signal.sigwait({signal.SIGUSR1, signal.SIGTERM, signal.SIGINT})
         if ended.is_set():

@@ -13,7 +13,17 @@ from pathlib import Path
 from postvouch.config.schema import Config
 from postvouch.host import daemon
 from postvouch.milters import workers
-from postvouch.values.decision import Accept, Decision, Defer, InsertField, Quarantine, Reject, RemoveField
+from postvouch.values.decision import (
+    Accept,
+    ChangeSender,
+    Decision,
+    Defer,
+    Edit,
+    InsertField,
+    Quarantine,
+    Reject,
+    RemoveField,
+)
 from postvouch.values.message import Message
 from postvouch.values.reply import LATER, SPOOF
 
@@ -22,8 +32,11 @@ class Obeys:
     """The handler."""
 
     def __init__(self, config: Config) -> None:
-        self.max_body = config.verify.max_body
+        self.max_body: int = config.verify.max_body
         self._host = config.general.hostname
+
+    def tick(self) -> None:
+        """Nothing to do."""
 
     def handle(self, message: Message) -> Decision:
         """Do what X-Do says and tell what was seen."""
@@ -36,7 +49,7 @@ class Obeys:
             ("octets", str(sum(map(len, message.body)))),
             ("port", str(message.client.port)),
         )
-        edits = (
+        edits: tuple[Edit, ...] = (
             InsertField("X-Host", self._host),
             *(RemoveField("X-Old", nth) for nth in range(1, len(message.named(b"x-old")) + 1)),
             InsertField("X-Top", "folded,\n\tonce"),
@@ -50,6 +63,8 @@ class Obeys:
                 return Decision(verdict=Quarantine("for a test"), code="held", facts=seen)
             case ["crash"]:
                 raise RuntimeError("told to\ncrash")
+            case ["sender"]:
+                edits = (ChangeSender("new@our.example"), *edits)
             case ["sleep"]:
                 time.sleep(1.0)
             case ["hang"]:

@@ -27,6 +27,9 @@ NO_REPLY = {
     b"C": miltertest.SMFIP_NR_CONN,
     b"H": miltertest.SMFIP_NR_HELO,
 }
+# The ESMTP arguments of a changed sender may be missing, which miltertest does not know.
+miltertest.codec.codec[miltertest.SMFIR_CHGFROM] = (("from", "str"), ("args", "buf"))
+
 Header = list[tuple[bytes, bytes]]
 
 
@@ -63,11 +66,14 @@ class Outcome:
 class Postfix:
     """One connection to a milter."""
 
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, where: Path | tuple[str, int]) -> None:
+        family = socket.AF_UNIX if isinstance(where, Path) else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        if family == socket.AF_INET:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.settimeout(20)
         try:
-            self._socket.connect(str(path))
+            self._socket.connect(str(where) if isinstance(where, Path) else where)
         except OSError:
             self._socket.close()
             raise
@@ -108,10 +114,14 @@ class Postfix:
         for start in range(0, len(body), 65535):
             self.send(b"B", body[start : start + 65535])
 
-    def end(self, queue_id: str = "4XyZ1k2") -> Outcome:
-        """END-OF-MESSAGE: collect edits up to the verdict."""
+    def begin_end(self, queue_id: str = "4XyZ1k2") -> None:
+        """END-OF-MESSAGE, without waiting for what comes."""
         self._macros(b"E", {"i": queue_id})
         self._raw(b"E", b"")
+
+    def end(self, queue_id: str = "4XyZ1k2") -> Outcome:
+        """END-OF-MESSAGE: collect edits up to the verdict."""
+        self.begin_end(queue_id)
         edits = []
         while True:
             command, values = self._milter.recv()
@@ -119,6 +129,7 @@ class Postfix:
                 miltertest.SMFIR_INSHEADER,
                 miltertest.SMFIR_CHGHEADER,
                 miltertest.SMFIR_QUARANTINE,
+                miltertest.SMFIR_CHGFROM,
             ):
                 edits.append((command, values))
                 continue
@@ -158,7 +169,7 @@ class Daemon:
     """A daemon under test: its main process, its socket, where its stderr goes."""
 
     process: "subprocess.Popen[bytes]"
-    path: Path
+    path: Path | tuple[str, int]
     stderr: Path
 
     def log(self) -> list[str]:
@@ -185,7 +196,7 @@ class Daemon:
         self.process.send_signal(number)
 
 
-def answers(path: Path) -> bool:
+def answers(path: Path | tuple[str, int]) -> bool:
     """Whether a milter accepts connections there."""
     with contextlib.suppress(OSError, miltertest.MilterError), Postfix(path):
         return True
@@ -193,7 +204,9 @@ def answers(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def running(arguments: list[str], path: Path, stderr: Path, **environment: str) -> Iterator[Daemon]:
+def running(
+    arguments: list[str], path: Path | tuple[str, int], stderr: Path, **environment: str
+) -> Iterator[Daemon]:
     """Run a daemon until its socket answers, and end it whatever happens."""
     with stderr.open("ab") as sink:
         process = subprocess.Popen(

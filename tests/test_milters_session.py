@@ -95,6 +95,12 @@ def test_a_quarantine_is_held_by_postfix(postfix: Postfix) -> None:
     assert (outcome.word, outcome.edits) == ("c", [("q", {"reason": "for a test"})])
 
 
+def test_the_envelope_sender_can_be_changed(postfix: Postfix) -> None:
+    outcome = postfix.message([(b"X-Do", b" sender")])
+    changed = [values["from"] for command, values in outcome.edits if command == "e"]
+    assert (outcome.word, changed) == ("c", ["<new@our.example>"])
+
+
 def test_each_message_of_a_connection_is_judged_by_itself(shared: Daemon, postfix: Postfix) -> None:
     postfix.envelope(b"<first@far.example>", b"<a@our.example>", b"<b@our.example>", login="bob")
     postfix.content([(b"X-First", b" 1")], b"x" * 100, "4First")

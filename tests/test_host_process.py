@@ -1,0 +1,166 @@
+"""Sockets left behind, notices to systemd, signals of an asyncio daemon, children that misbehave."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from postvouch.host.process import Notifier, SocketTaken, clear_socket_path, on_signals
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def listener(path: Path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    made.listen()
+    return made
+
+
+def test_a_socket_that_nobody_answers_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    listener(path).close()
+    assert path.is_socket()
+    clear_socket_path(path)
+    assert not path.exists()
+
+
+def test_a_socket_that_answers_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with listener(path), pytest.raises(SocketTaken, match="another daemon answers"):
+        clear_socket_path(path)
+    assert path.is_socket()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_is_never_removed(tmp_path: Path, kind: str) -> None:
+    path, target = tmp_path / "s", tmp_path / "target"
+    target.write_text("precious")
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(target)
+    with pytest.raises(SocketTaken, match="no socket"):
+        clear_socket_path(path)
+    assert os.path.lexists(path)
+    assert target.read_text() == "precious"
+
+
+def test_a_path_where_nothing_is_is_fine(tmp_path: Path) -> None:
+    clear_socket_path(tmp_path / "s")
+
+
+def test_notices_reach_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notifier = Notifier()
+        notifier.ready("serving")
+        notifier.status("93 names")
+        notifier.stopping()
+        assert [systemd.recv(100) for _ in range(3)] == [
+            b"READY=1\nSTATUS=serving",
+            b"STATUS=93 names",
+            b"STOPPING=1",
+        ]
+        notifier._systemd.socket.close()
+
+
+def test_without_systemd_notices_are_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notifier = Notifier()
+    notifier.ready()
+    notifier.reloading()
+    notifier.stopping()
+
+
+def test_an_asyncio_daemon_hears_its_signals() -> None:
+    async def life() -> list[str]:
+        heard: list[str] = []
+        on_signals(
+            asyncio.get_running_loop(),
+            reload=lambda: heard.append("reload"),
+            stop=lambda: heard.append("stop"),
+        )
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            for _ in range(100):
+                await asyncio.sleep(0.005)
+                if len(heard) > (signal.SIGHUP, signal.SIGTERM, signal.SIGINT).index(number):
+                    break
+        return heard
+
+    assert asyncio.run(life()) == ["reload", "stop", "stop"]
+
+
+MISBEHAVES = """
+import os, signal, sys, time
+from postvouch.host.log import Log
+from postvouch.host.process import Notifier, Role, Supervisor, block_signals
+
+def dies() -> int:
+    return 3
+
+def raises() -> int:
+    raise ValueError("a child's fault")
+
+def hangs() -> int:
+    time.sleep(60)
+    return 0
+
+block_signals()
+died = []
+roles = [Role(name=name, main=globals()[name]) for name in sys.argv[1:]]
+log, notifier = Log(program="test"), Notifier()
+supervisor = Supervisor(
+    roles=roles, log=log, notifier=notifier, reload=lambda: True, died=died.append, grace_s=0.5
+)
+sys.exit(supervisor.run())
+"""
+
+
+def supervised(*names: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", MISBEHAVES, *names],
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_a_child_that_dies_at_once_is_started_ever_more_slowly() -> None:
+    process = supervised("dies")
+    time.sleep(1.6)
+    process.terminate()
+    _, text = process.communicate(timeout=10)
+    waits = [line.rpartition(" in ")[2] for line in text.splitlines() if "exit status 3" in line]
+    assert waits[:3] == ["0.2 s", "0.4 s", "0.8 s"]
+    assert process.returncode == 0
+
+
+def test_a_child_that_raises_leaves_a_traceback_and_never_runs_on_as_the_parent() -> None:
+    process = supervised("raises")
+    time.sleep(0.7)
+    process.terminate()
+    _, text = process.communicate(timeout=10)
+    assert "bug=ValueError: a child's fault" in text
+    assert "exit status 70" in text
+    assert text.count("stopped") == 1
+
+
+def test_a_child_that_does_not_stop_is_killed() -> None:
+    process = supervised("hangs")
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.terminate()
+    _, text = process.communicate(timeout=10)
+    assert 0.4 < time.monotonic() - began < 5
+    assert "not stopped within 0 s" in text or "not stopped within 1 s" in text
+    assert process.returncode == 0
