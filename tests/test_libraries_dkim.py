@@ -200,9 +200,12 @@ def test_one_malformed_line_does_not_lose_the_whole_letter() -> None:
 
 def test_a_run_of_blanks_costs_dkimpy_quadratic_time() -> None:
     def seconds(octets: int) -> float:
-        started = time.process_time()
-        Relaxed.canonicalize_body(b"a" + b" " * octets + b"b\r\n")
-        return time.process_time() - started
+        times = []
+        for _ in range(3):
+            started = time.process_time()
+            Relaxed.canonicalize_body(b"a" + b" " * octets + b"b\r\n")
+            times.append(time.process_time() - started)
+        return min(times)
 
     # Twice the blanks take four times as long; ours is held to a second for ten megabytes elsewhere.
     assert seconds(8000) > 2.5 * seconds(4000)

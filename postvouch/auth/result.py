@@ -35,7 +35,11 @@ class SpfFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DkimFinding:
-    """One DKIM-Signature (RFC 6376). ``d``, ``s``, ``a``, ``i`` as written, ``b`` its first eight characters."""
+    """One DKIM-Signature (RFC 6376).
+
+    ``d`` in lower-case A-labels, ``s`` and ``a`` as written, ``i`` with its quoted-printable undone, ``b`` its
+    first eight characters. "" where a tag is missing, repeated or not printable.
+    """
 
     result: Result
     d: str = ""
