@@ -37,8 +37,8 @@ class SpfFinding:
 class DkimFinding:
     """One DKIM-Signature (RFC 6376).
 
-    ``d`` in lower-case A-labels, ``s`` and ``a`` as written, ``i`` with its quoted-printable undone, ``b`` its
-    first eight characters. "" where a tag is missing, repeated or not printable.
+    ``d`` in lower-case A-labels, ``s`` and ``a`` as written, ``i`` with its quoted-printable undone, ``b``
+    its first eight characters. "" where a tag is missing, repeated or not printable.
     """
 
     result: Result
@@ -54,9 +54,9 @@ class DkimFinding:
 class DmarcFinding:
     """The DMARC evaluation (RFC 9989).
 
-    ``domain`` the Author Domain, ``org_domain`` its Organizational Domain, ``policy`` the word that the record
-    asks for ("" without a record), ``applied`` that word after t=y has stepped it down (§4.7), ``aligned_by``
-    "spf", "dkim", "spf,dkim" or "", ``record_domain`` where the record was found.
+    ``domain`` the Author Domain, ``org_domain`` its Organizational Domain, ``policy`` the word that the
+    record asks for ("" without a record), ``applied`` that word after t=y has stepped it down (§4.7),
+    ``aligned_by`` "spf", "dkim", "spf,dkim" or "", ``record_domain`` where the record was found.
     """
 
     result: Result
