@@ -1,0 +1,80 @@
+"""Is this mail what it says? All methods over one message, each with its own answer.
+
+Pure given a resolver and the time. Never raises: what one method cannot do is its own finding and hides no
+other's. DMARC takes SPF and DKIM from here and from nowhere else, least of all from header fields.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from postvouch.auth import dkim, dmarc, spf
+from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.values.address import Author, MalformedAuthor, parse_author
+from postvouch.values.dns import Resolver
+from postvouch.values.message import Message
+
+T = TypeVar("T")
+_FAULT = "internal error"
+
+
+def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
+    """Find out about one message; ``now`` is in seconds since 1970, ``resolver`` bounds the work on DNS.
+
+    ``spf`` is the MAIL FROM identity, and that of HELO where the sender is null (RFC 9989 §4.4.2, RFC 7208
+    §2.4); ``helo`` is always HELO.
+    """
+    client = message.client
+    author = _author(message)
+    helo = _kept(
+        lambda: spf.check_helo(address=client.address, helo=client.helo, resolver=resolver),
+        lambda why: SpfFinding(result=Result.TEMPERROR, identity="helo", reason=why),
+    )
+    mail_from = helo
+    if message.envelope.sender:
+        mail_from = _kept(
+            lambda: spf.check_mail_from(
+                address=client.address, sender=message.envelope.sender, helo=client.helo, resolver=resolver
+            ),
+            lambda why: SpfFinding(result=Result.TEMPERROR, reason=why),
+        )
+    signatures = _kept(
+        lambda: dkim.verify(message, resolver, now),
+        lambda why: (DkimFinding(result=Result.TEMPERROR, reason=why),),
+    )
+    policy = _kept(
+        lambda: dmarc.evaluate(author, mail_from, signatures, resolver),
+        lambda why: DmarcFinding(result=Result.TEMPERROR, reason=why),
+    )
+    if policy.result is Result.FAIL and any(f.reason.startswith(_FAULT) for f in (mail_from, *signatures)):
+        # Our own fault refuses nobody's mail for good.
+        policy = replace(policy, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
+    return Findings(spf=mail_from, helo=helo, dkim=signatures, dmarc=policy, author=author)
+
+
+def unchecked(message: Message, why: str) -> Findings:
+    """The findings of a message that is not checked because it is our own: all ``none``, with that reason."""
+    return Findings(
+        spf=SpfFinding(result=Result.NONE, reason=why),
+        helo=SpfFinding(result=Result.NONE, identity="helo", reason=why),
+        dmarc=DmarcFinding(result=Result.NONE, reason=why),
+        author=_author(message),
+    )
+
+
+def _author(message: Message) -> Author:
+    return _kept(
+        lambda: parse_author([field.value for field in message.named(b"from")]),
+        lambda why: MalformedAuthor(why),
+    )
+
+
+def _kept(work: Callable[[], T], otherwise: Callable[[str], T]) -> T:
+    """What ``work`` found; a fault of ours in it is a finding that says so, and not the end of the others.
+
+    RecursionError and MemoryError included: a letter made to cause them must not take its neighbours along.
+    """
+    try:
+        return work()
+    except Exception as error:
+        return otherwise(f"{_FAULT} ({type(error).__name__})")
