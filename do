@@ -148,6 +148,8 @@ do_test() {
     # libmilter, which no developer's machine has to carry.
     stage py311 lab unit --release 12
     stage py313 lab unit --release 13
+    stage deb-12 lab deb --release 12
+    stage deb-13 lab deb --release 13
     for release in 13 12; do
         stage "lab-$release" pytest_lab "$release"
         # Nine hosts less while the next ones boot.

@@ -34,7 +34,7 @@ def main() -> int:
                     bring_up.tidy(find())
             case "deb":
                 for one in several:
-                    print(package.package(find(), one))
+                    print(package.package(find(), one, checked=True))
             case "unit":
                 return workshop.unit(release, arguments)
     except EngineError as error:

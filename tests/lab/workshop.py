@@ -53,11 +53,9 @@ def pip_setup() -> list[str]:
         if path.is_file()
     )
     told += " " + " ".join(os.environ[name] for name in names)
-    for url, path in re.findall(r"(file://)?(?<![\w:/])(/[\w./+-]+)", told):
-        outside = Path(path)
+    for local_index, path in re.findall(r"file://(/[\w./+-]+)|(?<![\w:/])(/[\w./+-]+)", told):
         # The files of a local index stand beside its list of names as a rule.
-        if url:
-            outside = outside.parent
+        outside = Path(local_index).parent if local_index else Path(path)
         if outside.exists() and len(outside.parts) > 2 and outside not in paths:
             paths[outside] = outside
     mounts = [f"{outside}:{inside}:ro" for inside, outside in paths.items()]
