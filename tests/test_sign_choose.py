@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postvouch.sign.choose import (
     KeyTrouble,
@@ -281,6 +283,36 @@ def test_the_word_of_the_mx_opens_the_gate_for_the_domain_it_names(text: str) ->
     choice = decide(MX, results(text), RECEIVED, sender(BOB))
     assert isinstance(choice, Signing)
     assert choice.reason == "vouching host 192.0.2.25 in 192.0.2.25/32"
+
+
+PIECES = st.sampled_from(
+    [
+        b"mx.our.example",
+        b";",
+        b" ",
+        b"dmarc=pass",
+        b"dmarc=fail",
+        b"header.from=our.example",
+        b"(",
+        b")",
+        b'"',
+        b"\\",
+        b"\r\n ",
+        b"=",
+        b"1",
+        b"\xff",
+        b"spf=pass",
+        b"\x00",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.binary(max_size=4), max_size=12), st.binary(max_size=30))
+def test_no_words_of_a_stranger_open_the_gate_or_raise(pieces: list[bytes], signature: bytes) -> None:
+    value = b"mx.far.example;" + b"".join(pieces)
+    fields = ((b"Authentication-Results", value), (b"DKIM-Signature", signature), sender(BOB))
+    assert code_of(decide(MX, *fields)) == "gate-denied"
+    assert code_of(decide(INTERNAL, *fields)) == "signed"
 
 
 def test_without_an_id_nobody_vouches() -> None:
