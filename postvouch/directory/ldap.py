@@ -5,12 +5,14 @@ exception with the reason in words; the caller then keeps what it had. There is 
 ldap3 is optional: it is imported when a search is made (Debian: python3-ldap3).
 """
 
+import contextlib
 import math
 import re
 import ssl
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,19 +53,18 @@ def read(settings: Ldap, domain: str, *, now: float) -> tuple[Part, tuple[Proble
 def search(settings: Ldap) -> list[Record]:
     """All entries that match ldap.filter below ldap.base. Raises DirectoryUnavailable."""
     ldap3 = _library()
+    connection: Any = None
     try:
-        password = _password(settings)
-        connection = _connection(ldap3, settings, password)
-        try:
-            return list(_pages(ldap3, connection, settings))
-        finally:
-            connection.unbind()
+        connection = _connection(ldap3, settings)
+        _bind(connection, settings)
+        return list(_pages(ldap3, connection, settings))
     except DirectoryUnavailable:
         raise
-    except ldap3.core.exceptions.LDAPException as error:
+    except (ldap3.core.exceptions.LDAPException, OSError, ValueError) as error:
         raise DirectoryUnavailable(f"{settings.uri}: {_words(error)}") from error
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise DirectoryUnavailable(f"{settings.uri}: {_words(error)}") from error
+    finally:
+        if connection is not None:
+            _close(connection)
 
 
 def _library() -> ModuleType:
@@ -86,15 +87,18 @@ def _password(settings: Ldap) -> str:
     return lines[0] if lines else ""
 
 
-def _connection(ldap3: ModuleType, settings: Ldap, password: str) -> Any:
-    """A bound connection. Timeouts are whole seconds: ldap3 packs them into a struct timeval."""
+def _connection(ldap3: ModuleType, settings: Ldap) -> Any:
+    """A connection, not yet open. Timeouts are whole seconds: ldap3 packs them into a struct timeval."""
+    password = _password(settings)
     if settings.bind_dn and not password:
         # RFC 4513 §5.1.2: with a name and no password a server may answer "success" and mean "anonymous".
         raise DirectoryUnavailable("ldap.bind_dn is set, ldap.password_file gives no password")
     seconds = max(1, math.ceil(settings.timeout))
-    tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=settings.ca_file or None)
+    tls = ldap3.Tls(validate=ssl.CERT_REQUIRED)
+    # ldap3 compares host names by a function that Python has dropped; the ssl module does it better anyway.
+    tls.wrap_socket = partial(_wrap, ssl.create_default_context(cafile=settings.ca_file or None))
     server = ldap3.Server(settings.uri, tls=tls, get_info=ldap3.NONE, connect_timeout=seconds)
-    connection = ldap3.Connection(
+    return ldap3.Connection(
         server,
         user=settings.bind_dn or None,
         password=password or None,
@@ -104,12 +108,28 @@ def _connection(ldap3: ModuleType, settings: Ldap, password: str) -> Any:
         receive_timeout=seconds,
         raise_exceptions=False,
     )
+
+
+def _wrap(context: ssl.SSLContext, connection: Any, do_handshake: bool = True) -> None:
+    host = connection.server.host
+    connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
+
+
+def _bind(connection: Any, settings: Ldap) -> None:
     connection.open()
-    if settings.starttls and not server.ssl:
+    if settings.starttls and not connection.server.ssl:
         connection.start_tls()
     if not connection.bind():
         raise DirectoryUnavailable(f"{settings.uri}: bind refused: {connection.result['description']}")
-    return connection
+
+
+def _close(connection: Any) -> None:
+    """Say goodbye where that is possible, and never leave a socket open, as ldap3 does after a failure."""
+    opened = connection.socket
+    with contextlib.suppress(Exception):
+        connection.unbind()
+    if opened is not None:
+        opened.close()
 
 
 def _pages(ldap3: ModuleType, connection: Any, settings: Ldap) -> Iterator[Record]:
@@ -225,20 +245,24 @@ class _Translation:
                 self._add(Kind.ALIAS, alias, (key,), record.dn)
 
     def _role(self, dn: str, key: str, members: Iterable[str], forwards: Sequence[str]) -> None:
+        known = frozenset(self._logins.values())
+        targets: list[str] = []
         owners: list[str] = []
         for member in members:
-            owner = self._logins.get(_dn_key(member), "")
-            if not owner and ("@" in member or "=" not in member):
-                owner = member.lower()
-            if owner:
-                owners.append(self._address(owner, dn, key_of) if "@" in owner else owner)
-            else:
+            name = self._logins.get(_dn_key(member), "")
+            if not name and ("@" in member or "=" not in member):
+                name = member.lower()
+            if not name:
                 self._say(dn, f"member {member} is none of the entries found")
-        owners = [owner for owner in owners if owner]
+                continue
+            target = self._address(name, dn, key_of)
+            if target and target != key:
+                targets.append(target)
+                # By its address a member may be a role itself; a login that LDAP does not show has none.
+                owners.append(target if "@" in name or name in known else name)
         self._add(Kind.ROLE, key, tuple(owners), dn)
-        if not forwards and owners:
-            targets = (self._address(owner, dn, key_of) for owner in owners)
-            self._add(Kind.ALIAS, key, tuple(t for t in targets if t and t != key), dn)
+        if not forwards:
+            self._add(Kind.ALIAS, key, tuple(targets), dn)
 
     def _address(self, value: str, dn: str, fold: Any) -> str:
         """The address, a bare local part completed; "" where it is none, which is then told."""

@@ -258,6 +258,7 @@ def _logins(directory: Directory, key: str) -> frozenset[str]:
         if (
             name is not None
             and name.kind is Kind.FORWARD
+            and known not in directory.roles
             and domain == directory.domain
             and local not in directory.logins
         ):
