@@ -46,7 +46,8 @@ def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
         lambda: dmarc.evaluate(author, mail_from, signatures, resolver),
         lambda why: DmarcFinding(result=Result.TEMPERROR, reason=why),
     )
-    if policy.result is Result.FAIL and any(f.reason.startswith(_FAULT) for f in (mail_from, *signatures)):
+    reasons = (mail_from.reason, *(finding.reason for finding in signatures))
+    if policy.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
         # Our own fault refuses nobody's mail for good.
         policy = replace(policy, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
     return Findings(spf=mail_from, helo=helo, dkim=signatures, dmarc=policy, author=author)

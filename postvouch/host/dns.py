@@ -33,6 +33,8 @@ MAX_TTL_S = 86400
 MAX_NEGATIVE_TTL_S = 3600
 # A zone whose servers are dead is not asked again by every letter of a wave (RFC 9520 §3.2).
 FAILURE_TTL_S = 5
+# Twice SPF at its limits with ten hosts a term, ten signatures and their tree walks stay below.
+MESSAGE_LOOKUPS = 400
 # Fits every path without fragments; longer answers come over TCP.
 UDP_PAYLOAD = 1232
 
@@ -108,7 +110,7 @@ class DnsResolver:
         """Ask for ``name`` and ``kind``; see ``values.dns.Resolver``. Raises DnsUnavailable."""
         return self.lookup_within(name, kind, self.timeout_s)
 
-    def for_message(self, seconds: float, lookups: int) -> "MessageResolver":
+    def for_message(self, seconds: float, lookups: int = MESSAGE_LOOKUPS) -> "MessageResolver":
         """This resolver for one message: so many seconds from now, so many lookups, cached or not."""
         return MessageResolver(self, seconds=seconds, lookups=lookups, clock=self._clock)
 
