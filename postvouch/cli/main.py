@@ -76,11 +76,12 @@ def run(arguments: list[str]) -> int:
     """Carry out one command line and return its exit status."""
     try:
         status = postvouch.main(arguments, prog_name="postvouch", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return output.USAGE
     except click.UsageError as error:
-        error.show()
+        # click 8.2 has a class for "no arguments given: here is the help"; Debian's 8.1 has not.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            click.echo(error.format_message())
+        else:
+            error.show()
         return output.USAGE
     except click.ClickException as error:
         error.show()
