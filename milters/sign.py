@@ -65,6 +65,8 @@ class Signer:
 
     def handle(self, message: Message) -> Decision:
         """Sign one letter, or say why not."""
+        if not self._config.general.role:
+            return Decision(verdict=Accept(), code="no-role")
         author = parse_author([field.value for field in message.named(b"from")])
         facts = _author(author)
         choice = choose.choose(message, author, rules=self._rules, ring=self._ring, owns=self._owns)

@@ -146,3 +146,9 @@ def test_debug_lines_appear_only_where_asked_for(tmp_path: Path) -> None:
     quiet.debugging = True
     quiet.debug("Q1", "step")
     assert "Q1: debug=step" in path.read_text()
+
+
+def test_debug_lines_never_undo_privacy(tmp_path: Path) -> None:
+    to_file, path = written(tmp_path, privacy="hash", debugging=True)
+    to_file.debug("Q1", "signed for login bob")
+    assert path.read_text() == ""

@@ -162,6 +162,21 @@ def test_an_ipv6_client_is_named_by_its_address(shared: Daemon) -> None:
     assert "client=unknown[2001:db8::7]" in shared.wait_for("4Six: ")[0]
 
 
+def test_a_client_without_an_address_is_no_local_one(shared: Daemon) -> None:
+    with Postfix(shared.path) as smtpd:
+        smtpd.send(b"C", b"localhost\0U")
+        assert smtpd.message(PLAIN, queue_id="4Unknown").word == "c"
+    line = shared.wait_for("4Unknown: ")[0]
+    assert "client=localhost[]" in line
+    assert "local=False" in line
+
+
+def test_a_helo_that_is_no_utf8_is_deferred_and_logged_on_one_line(shared: Daemon) -> None:
+    with Postfix(shared.path) as smtpd, pytest.raises(AssertionError, match="451"):
+        smtpd.send(b"H", b"\xff\xfe\0")
+    shared.wait_for("NOQUEUE: bug=UnicodeDecodeError: ")
+
+
 def test_a_body_above_the_limit_is_deferred_not_cut(shared: Daemon, postfix: Postfix) -> None:
     outcome = postfix.message(PLAIN, b"x" * 102_401, queue_id="4Long")
     assert outcome.text.startswith("451 4.7.1")

@@ -141,8 +141,8 @@ class Log:
         self._write(level, quote(_hidden("", text[:MAX_LINE], self._hide()), MAX_LINE))
 
     def debug(self, queue_id: str, text: str) -> None:
-        """Write one step of a decision, where log.debug asks for it."""
-        if self.debugging:
+        """Write one step of a decision, where log.debug asks for it; it may name anybody, so privacy wins."""
+        if self.debugging and self.privacy == "full":
             self.line(queue_id, (("debug", text),), level=DEBUG)
 
     def exception(self, queue_id: str, error: BaseException) -> None:

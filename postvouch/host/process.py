@@ -217,7 +217,13 @@ class Supervisor:
 
     def _reload(self) -> None:
         self.notifier.reloading()
-        if self.reload():
+        try:
+            follow = self.reload()
+        except Exception as error:
+            # A fault of ours in a reload is no reason to stop what runs.
+            self.log.exception("", error)
+            follow = False
+        if follow:
             for place in self._places:
                 if place.pid and place.role.reloads:
                     os.kill(place.pid, signal.SIGUSR1)

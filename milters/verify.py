@@ -1,0 +1,134 @@
+"""postvouch-verify: SPF, DKIM and DMARC of what comes in, and one Authentication-Results field that is true.
+
+    postvouch-verify [--config FILE]
+
+Every message gets our field on top and loses every other that claims our name, ours included: a field of our
+name below is then a forgery by definition. Mail of our own clients and logins is marked, not judged.
+"""
+
+import time
+
+from postvouch.auth import decide, evaluate, header
+from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result
+from postvouch.config.schema import Config
+from postvouch.host import daemon
+from postvouch.host.dns import DnsResolver
+from postvouch.host.log import Log
+from postvouch.milters import session, workers
+from postvouch.values.decision import Decision, InsertField
+from postvouch.values.message import Message
+
+MAX_LOOKUPS = 200
+"""DNS questions for one message: two SPF checks with all that RFC 7208 allows them, keys, DMARC."""
+
+_SHOWN = 4
+"""Signatures that a log line names."""
+
+
+class Verifier:
+    """The handler of one configuration."""
+
+    def __init__(self, config: Config, log: Log, resolver: DnsResolver) -> None:
+        self.max_body: int = config.verify.max_body
+        self.resolver = resolver
+        self.dns = config.dns
+        self._log = log
+        self._authserv_id = config.verify.authserv_id
+        self._policy = decide.Policy(
+            domains=config.general.domains,
+            on_dmarc_fail=config.verify.on_dmarc_fail,
+            on_spoof=config.verify.on_spoof,
+            on_temperror=config.verify.on_temperror,
+            on_bad_author=config.verify.on_bad_author,
+            exempt=decide.networks(config.verify.exempt_hosts),
+            internal=decide.networks(config.general.internal_hosts),
+        )
+
+    def handle(self, message: Message) -> Decision:
+        """Find out, rule, and write down what was found."""
+        if decide.is_internal(message.client, self._policy):
+            findings = evaluate.unchecked(message, "not checked: mail of our own")
+            facts: tuple[tuple[str, str], ...] = ()
+        else:
+            resolver = self.resolver.for_message(self.dns.message_timeout, MAX_LOOKUPS)
+            findings = evaluate.evaluate(message, resolver, time.time())
+            facts = facts_of(findings)
+        ruling = decide.decide(findings, self._policy, message.client)
+        field = header.format_field(
+            self._authserv_id, findings, client=message.client, envelope=message.envelope
+        )
+        self._log.debug(message.queue_id, field)
+        removals = header.removals(message, self._authserv_id)
+        if removals:
+            facts = (*facts, ("forged", str(len(removals))))
+        return Decision(
+            verdict=ruling.verdict,
+            code=ruling.code,
+            edits=(*removals, InsertField(header.FIELD_NAME, field)),
+            facts=facts,
+        )
+
+    def tick(self) -> None:
+        """Nothing ages here but DNS answers, and those have their TTL."""
+
+
+def facts_of(findings: Findings) -> tuple[tuple[str, str], ...]:
+    """What the log line says of the findings; each begins with the word of RFC 8601."""
+    return (
+        ("spf", str(findings.spf.result)),
+        ("dkim", _dkim(findings.dkim)),
+        ("dmarc", _dmarc(findings.dmarc)),
+    )
+
+
+def _dkim(findings: tuple[DkimFinding, ...]) -> str:
+    """Signatures, those that pass first, with the reason of those that do not."""
+    words = []
+    for found in sorted(findings, key=lambda found: found.result is not Result.PASS)[:_SHOWN]:
+        why = f": {found.reason}" if found.reason and found.result is not Result.PASS else ""
+        words.append(f"{found.result} ({found.d}/{found.s}{why})")
+    more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+    return " ".join(words) + more if words else str(Result.NONE)
+
+
+def _dmarc(found: DmarcFinding) -> str:
+    if found.result is Result.FAIL and found.applied:
+        return f"fail ({found.applied})"
+    return f"{found.result} ({found.reason})" if found.result is Result.TEMPERROR else str(found.result)
+
+
+def resolver_of(config: Config) -> DnsResolver:
+    """The resolver of a configuration, its cache empty. Raises ValueError for a server that is no address."""
+    return DnsResolver(
+        config.dns.servers, timeout_s=config.dns.timeout, cache_entries=config.dns.cache_entries
+    )
+
+
+def check(config: Config) -> list[str]:
+    """What of a configuration would not work here: nothing that the loader does not find."""
+    return []
+
+
+def run(service: daemon.Service) -> int:
+    """The daemon."""
+
+    def make(config: Config, old: session.Handler | None) -> session.Handler:
+        kept = old.resolver if isinstance(old, Verifier) and old.dns == config.dns else resolver_of(config)
+        return Verifier(config, service.log, kept)
+
+    settings = service.config.verify
+    return workers.run(
+        service,
+        where=settings.socket,
+        workers=settings.workers,
+        metrics_at=settings.metrics,
+        make=make,
+        check=check,
+        gauges={},
+    )
+
+
+main = daemon.command("postvouch-verify", "Verify incoming mail: SPF, DKIM, DMARC (milter).", run)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""postvouch-verify as Postfix meets it: real daemons, real DNS, forged fields, spoofs, our own mail."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dnsserver import serving
+from postfixplay import Daemon, Header, Outcome, Postfix, running
+
+from postvouch.auth import header as results
+from postvouch.auth.result import DkimFinding, Result
+from postvouch.milters import verify
+from postvouch.sign import dkim, record
+from postvouch.sign.keys import SigningKey, generate
+from postvouch.values.message import Field, Message
+
+ROOT = Path(__file__).resolve().parent.parent
+BODY = b"hello\r\n"
+PRIVATE, _ = generate("rsa")
+KEY = SigningKey(domain="far.example", selector="s1", subdomains=False, private=PRIVATE)
+RECORDS = (
+    "far.example TXT v=spf1 ip4:192.0.2.7 -all",
+    "_dmarc.far.example TXT v=DMARC1; p=reject",
+    "mx.far.example TXT v=spf1 a -all",
+    "mx.far.example A 192.0.2.7",
+    "s1._domainkey.far.example TXT " + "".join(record.strings(PRIVATE)),
+    "our.example TXT v=spf1 ip4:198.51.100.0/24 -all",
+    "_dmarc.our.example TXT v=DMARC1; p=none",
+    "dead.example TEMPERROR",
+    "_dmarc.dead.example TEMPERROR",
+)
+
+
+def write_config(directory: Path, server: str, extra: str = "") -> Path:
+    path = directory / "postvouch.toml"
+    path.write_text(f"""
+[general]
+role = "mx"
+domains = ["our.example"]
+hostname = "mx.our.example"
+internal_hosts = ["127.0.0.0/8", "198.51.100.0/24"]
+[dns]
+servers = {json.dumps([server])}
+[verify]
+socket = "unix:{directory}/v.sock"
+metrics = ""
+{extra}
+""")
+    return path
+
+
+def start(directory: Path, server: str, extra: str = ""):  # type: ignore[no-untyped-def]
+    path = write_config(directory, server, extra)
+    arguments = ["-m", "postvouch.milters.verify", "--config", str(path)]
+    return running(arguments, directory / "v.sock", directory / "stderr", PYTHONPATH=str(ROOT))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(*RECORDS) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with start(tmp_path_factory.mktemp("verify"), server) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def mx(shared: Daemon) -> Iterator[Postfix]:
+    with Postfix(shared.path) as connection:
+        connection.connect()
+        yield connection
+
+
+def signed(header: Header) -> Header:
+    """The header with a valid signature of far.example on top."""
+    fields = tuple(Field(name, value.replace(b"\n", b"\r\n")) for name, value in header)
+    field = dkim.sign(
+        Message(fields=fields, body=(BODY,)),
+        KEY,
+        now=time.time(),
+        rules=dkim.Rules(headers=("from", "subject")),
+    )
+    return [(field.name.encode(), b" " + field.value.encode()), *header]
+
+
+LETTER: Header = [(b"From", b" Alice <alice@far.example>"), (b"Subject", b" \xe4 hello")]
+
+
+def ours(outcome: Outcome) -> str:
+    """The one field that we inserted, unfolded."""
+    (value,) = outcome.inserted("Authentication-Results")
+    assert value.startswith(" mx.our.example;")
+    assert "\r" not in value
+    assert results.parse(value.strip().encode()).authserv_id == "mx.our.example"
+    return value.replace("\n", "")
+
+
+def test_an_honest_letter_passes_three_ways_and_says_so(shared: Daemon, mx: Postfix) -> None:
+    outcome = mx.message(signed(LETTER), BODY, queue_id="4Good")
+    field = ours(outcome)
+    assert outcome.word == "c"
+    for words in ("spf=pass", "dkim=pass", "header.d=far.example", "dmarc=pass", "header.from=far.example"):
+        assert words in field
+    assert outcome.applied(LETTER)[0][0] == b"Authentication-Results"
+    line = shared.wait_for("4Good: ")[0]
+    assert line.split(", ms=")[0] == (
+        "4Good: from=<alice@far.example>, client=mx.far.example[192.0.2.7], spf=pass, "
+        "dkim=pass (far.example/s1), dmarc=pass, action=accept, reason=ok"
+    )
+
+
+def test_all_forged_fields_go_and_foreign_ones_stay(shared: Daemon, mx: Postfix) -> None:
+    header: Header = [
+        (b"Authentication-Results", b" mx.our.example; dmarc=pass header.from=our.example"),
+        (b"authentication-results", b' "MX.our.example." 1;\n\tdkim=pass'),
+        (b"Authentication-Results", b" other.example; spf=fail"),
+        (b"Authentication-Results", b" (x) mx.our.example ; spf=pass"),
+        *LETTER,
+    ]
+    outcome = mx.message(header, BODY, queue_id="4Forged")
+    after = outcome.applied(header)
+    assert after[0][0] == b"Authentication-Results"
+    assert after[0][1].decode() == outcome.inserted("Authentication-Results")[0]
+    assert after[1:] == [(b"Authentication-Results", b" other.example; spf=fail"), *LETTER]
+    assert "forged=3" in shared.wait_for("4Forged: ")[0]
+
+
+def test_a_broken_signature_is_named_with_its_reason(shared: Daemon, mx: Postfix) -> None:
+    outcome = mx.message(signed(LETTER), b"changed\r\n", queue_id="4Broken")
+    assert "dkim=fail" in ours(outcome)
+    assert "dkim=fail (far.example/s1: " in shared.wait_for("4Broken: ")[0]
+
+
+def test_a_spoof_of_ours_is_marked_and_accepted_unless_told(shared: Daemon, mx: Postfix) -> None:
+    outcome = mx.message([(b"From", b" bob@our.example")], BODY, queue_id="4Spoof")
+    assert outcome.word == "c"
+    assert "dmarc=fail" in ours(outcome)
+    assert "dmarc=fail" in shared.wait_for("4Spoof: ")[0]
+    assert "action=accept, reason=spoof" in shared.wait_for("4Spoof: ")[0]
+
+
+def test_dns_that_is_down_is_a_temperror_and_no_bug(shared: Daemon, mx: Postfix) -> None:
+    outcome = mx.message([(b"From", b" x@dead.example")], BODY, sender=b"<x@dead.example>", queue_id="4Dead")
+    assert outcome.word == "c"
+    assert "spf=temperror" in ours(outcome)
+    line = shared.wait_for("4Dead: ")[0]
+    assert "spf=temperror, dkim=none, dmarc=temperror" in line
+    assert "action=accept, reason=temperror" in line
+
+
+@pytest.mark.parametrize(
+    "name, address, port, login, words",
+    [
+        ("laptop.far.example", "203.0.113.9", 40000, "bob", "auth=pass smtp.auth=bob"),
+        ("srs.our.example", "198.51.100.4", 40000, "", "dmarc=none"),
+        ("localhost", "127.0.0.1", 0, "", "dmarc=none"),
+    ],
+)
+def test_our_own_mail_is_marked_not_judged_and_loses_forged_fields(
+    shared: Daemon, name: str, address: str, port: int, login: str, words: str
+) -> None:
+    header: Header = [
+        (b"Authentication-Results", b" mx.our.example; dmarc=pass"),
+        (b"From", b" bob@our.example"),
+    ]
+    queue_id = f"4Own{port}{login}"
+    with Postfix(shared.path) as own:
+        own.connect(name, address, port)
+        outcome = own.message(header, BODY, sender=b"<bob@our.example>", login=login, queue_id=queue_id)
+    assert outcome.word == "c"
+    assert words in ours(outcome)
+    assert "dmarc=pass" not in ours(outcome)
+    assert [name for name, _ in outcome.applied(header)] == [b"Authentication-Results", b"From"]
+    assert "action=accept, reason=internal" in shared.wait_for(f"{queue_id}: ")[0]
+
+
+def test_raw_octets_and_several_messages_on_a_connection(shared: Daemon, mx: Postfix) -> None:
+    first = mx.message(signed(LETTER), BODY)
+    second = mx.message([(b"Subject", b"\xff\xfe")], BODY, sender=b"<>")
+    third = mx.message(signed(LETTER), BODY)
+    assert "dkim=pass" in ours(first)
+    assert "dkim=none" in ours(second)
+    assert "dkim=pass" in ours(third)
+    assert shared.log()[-1].endswith(tuple("0123456789"))
+
+
+def test_policy_can_refuse_and_reload_changes_it(server: str, tmp_path: Path) -> None:
+    spoof: Header = [(b"From", b" bob@our.example")]
+    with start(tmp_path, server, 'on_spoof = "reject"') as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message(spoof, BODY)
+        assert outcome.text.startswith("550 5.7.1 This domain's mail must be authenticated")
+        write_config(tmp_path, server, 'on_spoof = "quarantine"')
+        daemon.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while (outcome := smtpd.message(spoof, BODY)).word != "c":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert ("q", {"reason": "spoof"}) in outcome.edits
+        assert "dmarc=fail" in ours(outcome)
+
+
+def test_private_logs_name_nobody(server: str, tmp_path: Path) -> None:
+    with (
+        start(tmp_path, server, '[log]\nprivacy = "drop"\ndebug = true') as daemon,
+        Postfix(daemon.path) as smtpd,
+    ):
+        smtpd.connect()
+        smtpd.message(signed(LETTER), BODY, queue_id="4Quiet")
+        daemon.wait_for("4Quiet: from=<->, client=-, spf=pass")
+    assert "alice" not in daemon.stderr.read_text()
+    assert "192.0.2.7" not in daemon.stderr.read_text()
+
+
+def test_many_signatures_make_a_short_line_with_those_that_pass_first() -> None:
+    findings = tuple(
+        DkimFinding(result=Result.FAIL, d=f"d{n}.example", s="s", reason="bad") for n in range(9)
+    )
+    passed = DkimFinding(result=Result.PASS, d="far.example", s="s1")
+    text = verify._dkim((*findings, passed))
+    assert text.startswith("pass (far.example/s1) fail (d0.example/s: bad) ")
+    assert text.endswith(" and 6 more")
