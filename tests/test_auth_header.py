@@ -94,6 +94,7 @@ HOSTILE = [
     ")",
     "\\",
     "a@b; c=d",
+    "@0",
     "\udcff",
 ]
 TEXT = st.text(max_size=60) | st.sampled_from([*HOSTILE, "x" * 1200])

@@ -244,19 +244,20 @@ def _keyword(word: str) -> str:
 
 
 def _safe(text: str, internationalized: bool) -> str | None:
-    """The text as token, address or quoted-string; None where it cannot be written."""
+    """The text as token or quoted-string; None where it cannot be written."""
     if _UNSAFE.search(text) or not (internationalized or text.isascii()):
         return None
-    if _TOKEN.fullmatch(text) or ((found := _ADDRESS.fullmatch(text)) and '"' not in found[0]):
-        return text if len(text.encode()) <= MAX_VALUE_OCTETS else None
-    quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return quoted if len(quoted.encode()) <= MAX_VALUE_OCTETS else None
+    if not _TOKEN.fullmatch(text):
+        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text if len(text.encode()) <= MAX_VALUE_OCTETS else None
 
 
 def _property(value: str, internationalized: bool) -> str | None:
     written = _safe(value, internationalized)
     if written is not None:
-        return written
+        # Only here may an address stand without quotes.
+        bare = '"' not in value and _ADDRESS.fullmatch(value)
+        return value if bare else written
     _, at, domain = value.rpartition("@")
     try:
         return at + parse_domain(domain)
