@@ -16,7 +16,7 @@ from postvouch.directory.model import Part
 from postvouch.host.refresh import gather, rules_of
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def directory() -> None:
     """The names of this host: state, and reading them anew."""
 

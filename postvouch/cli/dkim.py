@@ -20,7 +20,7 @@ KEY_DIR = Path("/etc/postvouch/keys")
 _GROUP = "postvouch"
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def dkim() -> None:
     """Make signing keys and the DNS records for them."""
 

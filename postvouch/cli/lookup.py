@@ -34,7 +34,7 @@ class _Names:
     via: str
 
 
-@click.command()
+@click.command(short_help="Ask one of the maps of postvouch-map.")
 @click.argument("name", metavar="MAP", type=click.Choice(MAPS))
 @click.argument("key")
 @click.option(

@@ -10,8 +10,9 @@ import click
 
 from postvouch import __version__
 from postvouch.cli import output
+from postvouch.config.problems import did_you_mean
 
-_GROUPS: dict[str, dict[str, str]] = {
+GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
         "try": "postvouch.cli.try_:try_",
         "check": "postvouch.cli.check:check",
@@ -28,7 +29,7 @@ _GROUPS: dict[str, dict[str, str]] = {
         "directory": "postvouch.cli.directory:directory",
     },
 }
-_VERBS = {name: place for group in _GROUPS.values() for name, place in group.items()}
+_VERBS = {name: place for group in GROUPS.values() for name, place in group.items()}
 
 
 class _Verbs(click.Group):
@@ -40,7 +41,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         place = _VERBS.get(cmd_name)
         if place is None:
-            return None
+            hint = did_you_mean(cmd_name, list(_VERBS))
+            raise click.UsageError(f'no verb "{output.clean(cmd_name)}"{hint}; see postvouch --help', ctx)
         module, _, name = place.partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 - our own table, checked by a test
@@ -48,7 +50,7 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - 6 - max(map(len, _VERBS))
-        for title, verbs in _GROUPS.items():
+        for title, verbs in GROUPS.items():
             rows = []
             for name in verbs:
                 command = self.get_command(ctx, name)
@@ -75,13 +77,10 @@ def postvouch() -> None:
 def run(arguments: list[str]) -> int:
     """Carry out one command line and return its exit status."""
     try:
-        status = postvouch.main(arguments, prog_name="postvouch", standalone_mode=False)
+        # Said here, since without arguments click 8.1 prints help and is content, 8.2 is not.
+        status = postvouch.main(arguments or ["--help"], prog_name="postvouch", standalone_mode=False)
     except click.UsageError as error:
-        # click 8.2 has a class for "no arguments given: here is the help"; Debian's 8.1 has not.
-        if type(error).__name__ == "NoArgsIsHelpError":
-            click.echo(error.format_message())
-        else:
-            error.show()
+        error.show()
         return output.USAGE
     except click.ClickException as error:
         error.show()

@@ -132,6 +132,11 @@ def line(text: str) -> None:
     click.echo(clean(text))
 
 
+def raw(text: str) -> None:
+    """One line whose parts have been cleaned and may hold colours."""
+    click.echo(text.rstrip())
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table: drawn on a terminal, aligned columns without frame or cutting elsewhere."""
     cells = [[clean(cell) for cell in row] for row in rows]

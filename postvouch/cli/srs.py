@@ -18,7 +18,7 @@ from postvouch.values.address import AddressError, parse_domain
 from postvouch.values.answer import Answer, Found, NotFound, Refused
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def srs() -> None:
     """Rewrite envelope senders (SRS), undo it, make a secret."""
 

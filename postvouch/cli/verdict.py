@@ -1,0 +1,132 @@
+"""Judging a letter as postvouch-verify would, and showing the outcome to a person or a program."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from postvouch.auth import decide, header
+from postvouch.auth.evaluate import evaluate
+from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.cli import output
+from postvouch.config.schema import Config
+from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
+from postvouch.values.decision import Defer, Quarantine, Reject
+from postvouch.values.dns import Resolver
+from postvouch.values.message import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is known about a letter, what policy makes of it, and the field that would be written."""
+
+    findings: Findings
+    ruling: decide.Ruling
+    field: str
+    forged: int
+
+
+def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -> Judgement:
+    """Evaluate one letter under the policy of ``config``; every client is a stranger's here."""
+    findings = evaluate(message, resolver, now)
+    settings = config.verify
+    policy = decide.Policy(
+        domains=config.general.domains,
+        on_dmarc_fail=settings.on_dmarc_fail,
+        on_spoof=settings.on_spoof,
+        on_temperror=settings.on_temperror,
+        on_bad_author=settings.on_bad_author,
+        exempt=decide.networks(settings.exempt_hosts),
+    )
+    authserv_id = settings.authserv_id or "localhost"
+    return Judgement(
+        findings=findings,
+        ruling=decide.decide(findings, policy, message.client),
+        field=header.format_field(authserv_id, findings, client=message.client, envelope=message.envelope),
+        forged=len(header.removals(message, authserv_id)),
+    )
+
+
+def status(findings: Findings) -> int:
+    """The exit status: 0 unless DMARC fails (1) or cannot be decided now (75)."""
+    result = findings.dmarc.result
+    if result is Result.TEMPERROR:
+        return output.TEMPFAIL
+    return output.NEGATIVE if result in (Result.FAIL, Result.PERMERROR) else output.OK
+
+
+def as_data(judgement: Judgement) -> dict[str, Any]:
+    """For JSON: results as their words, the author as its kind and content."""
+    data = asdict(judgement.findings)
+    data["author"] = {"kind": type(judgement.findings.author).__name__, **data["author"]}
+    verdict = judgement.ruling.verdict
+    reply = str(verdict.reply) if isinstance(verdict, Reject | Defer) else None
+    return {
+        **data,
+        "action": type(verdict).__name__.lower(),
+        "code": judgement.ruling.code,
+        "reply": reply,
+        "authentication_results": judgement.field,
+        "forged_fields": judgement.forged,
+    }
+
+
+def show(judgement: Judgement, *, indent: str = "") -> None:
+    """For a person: a line a method, the decision, the field."""
+    findings = judgement.findings
+    _row(indent, "from", "", _author(findings))
+    _row(indent, "spf", findings.spf.result, *_spf(findings.spf))
+    if findings.spf.identity != "helo":
+        _row(indent, "helo", findings.helo.result, *_spf(findings.helo))
+    for each in findings.dkim:
+        _row(indent, "dkim", each.result, *_dkim(each))
+    if not findings.dkim:
+        _row(indent, "dkim", Result.NONE, "no signature")
+    _row(indent, "dmarc", findings.dmarc.result, *_dmarc(findings.dmarc))
+    verdict = judgement.ruling.verdict
+    said = ""
+    if isinstance(verdict, Reject | Defer):
+        said = str(verdict.reply)
+    elif isinstance(verdict, Quarantine):
+        said = "held until an admin looks"
+    _row(indent, "action", type(verdict).__name__.lower(), judgement.ruling.code, said)
+    if judgement.forged:
+        output.line(f"{indent}{judgement.forged} forged Authentication-Results field(s) would be removed")
+    field(indent, header.FIELD_NAME, judgement.field)
+
+
+def field(indent: str, name: str, value: str) -> None:
+    """A header field as it would be written, folds included."""
+    for line in f"{name}: {value.lstrip()}".splitlines():
+        output.line(indent + line)
+
+
+def _row(indent: str, name: str, word: str, *rest: str) -> None:
+    said = "  ".join(output.clean(each) for each in rest if each)
+    padded = output.styled(str(word)) + " " * (10 - len(word)) if word else ""
+    output.raw(f"{indent}{name:<8}{padded}{said}")
+
+
+def _author(findings: Findings) -> str:
+    match findings.author:
+        case OneAuthor(address):
+            return str(address)
+        case MissingAuthor():
+            return "(no author)"
+        case SeveralAuthors(domains):
+            return f"(several authors: {', '.join(domains)})"
+        case MalformedAuthor(reason):
+            return f"(not readable: {reason})"
+
+
+def _spf(finding: SpfFinding) -> tuple[str, str]:
+    return finding.domain, finding.reason
+
+
+def _dkim(finding: DkimFinding) -> tuple[str, str, str]:
+    key = f"{finding.d}/{finding.s}" if finding.d else ""
+    return key, finding.a, "" if finding.result is Result.PASS else finding.reason
+
+
+def _dmarc(finding: DmarcFinding) -> tuple[str, ...]:
+    policy = f"p={finding.policy}" if finding.policy else ""
+    aligned = f"aligned by {finding.aligned_by}" if finding.aligned_by else ""
+    return finding.domain, policy, aligned, "" if aligned else finding.reason

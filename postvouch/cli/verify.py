@@ -1,0 +1,88 @@
+"""``postvouch verify``: what postvouch-verify would find out about a letter in a file, and do with it."""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from postvouch.cli import output, verdict
+from postvouch.cli.letter import Letter, LetterError, read_letter
+from postvouch.cli.zonefile import ZoneError, ZoneFile
+from postvouch.config.load import DEFAULT_PATH
+from postvouch.config.schema import Config
+from postvouch.host.dns import DnsResolver
+from postvouch.values.address import AddressError, parse_path
+from postvouch.values.dns import Resolver
+from postvouch.values.message import Client, Envelope
+
+_MOST_LOOKUPS = 200
+
+
+@click.command(short_help="Check a letter in a file by SPF, DKIM and DMARC.")
+@click.argument("letter", metavar="MESSAGE", type=click.Path(dir_okay=False, allow_dash=True))
+@click.option(
+    "--client-ip", default="", help="Address of the SMTP client. Without it SPF has nothing to check."
+)
+@click.option("--helo", default="", help="What the client called itself.")
+@click.option("--mail-from", default="", help="Envelope sender. Default: the null sender.")
+@click.option("--dns", "zone", type=click.Path(), help='Answer DNS from this file ("NAME TYPE DATA" a line).')
+@click.option("--now", type=float, help="The time, in seconds since 1970, instead of the clock's.")
+@output.config_option
+@output.json_option
+def verify(
+    letter: str, client_ip: str, helo: str, mail_from: str, zone: str | None, now: float | None,
+    path: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Check the letter in the file MESSAGE ("-": standard input) by SPF, DKIM and DMARC.
+
+    The policy is that of the configuration, or the defaults where there is none; the client is taken for a
+    stranger's. Exit status 0 unless DMARC fails (1) or DNS trouble leaves it open (75).
+    """
+    config = _config(path)
+    read = _letter(letter, client_ip, helo, mail_from)
+    resolver = _resolver(zone, config)
+    judgement = verdict.judge(read.message, resolver, now=time.time() if now is None else now, config=config)
+    if as_json:
+        output.print_json({"message": letter, "notes": list(read.notes), **verdict.as_data(judgement)})
+    else:
+        for note in read.notes:
+            click.echo(f"note: {note}", err=True)
+        verdict.show(judgement)
+    output.leave(verdict.status(judgement.findings))
+
+
+def _config(path: Path | None) -> Config:
+    """The configuration; without --config and without a file at the usual place, the defaults."""
+    if path is None and not DEFAULT_PATH.exists():
+        return Config()
+    return output.configuration(path)
+
+
+def _letter(name: str, client_ip: str, helo: str, mail_from: str) -> Letter:
+    try:
+        sender = parse_path(mail_from)
+    except AddressError as error:
+        raise click.UsageError(f"--mail-from: {error}") from None
+    client = Client(address=client_ip, helo=helo)
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return read_letter(data, client=client, envelope=Envelope(sender=str(sender) if sender else ""))
+    except OSError as error:
+        raise output.Failure(output.DATA, f"{name}: {error.strerror}") from None
+    except LetterError as error:
+        raise output.Failure(output.DATA, f"{name}: {error}") from None
+
+
+def _resolver(zone: str | None, config: Config) -> Resolver:
+    if zone is None:
+        resolver = DnsResolver(config.dns.servers, timeout_s=config.dns.timeout)
+        return resolver.for_message(config.dns.message_timeout, _MOST_LOOKUPS)
+    try:
+        return ZoneFile(Path(zone).read_text("utf-8"))
+    except OSError as error:
+        raise output.Failure(output.DATA, f"{zone}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise output.Failure(output.DATA, f"{zone}: not UTF-8") from None
+    except ZoneError as error:
+        raise output.Failure(output.DATA, f"{zone}:{error}") from None
