@@ -205,6 +205,7 @@ class _Translation:
         self._settings = settings
         self._domain = domain
         self._logins = logins
+        self._known = frozenset(logins.values())
         self._accounts: dict[str, str] = {}
         self.entries: list[Entry] = []
         self.problems: list[Problem] = []
@@ -245,7 +246,6 @@ class _Translation:
                 self._add(Kind.ALIAS, alias, (key,), record.dn)
 
     def _role(self, dn: str, key: str, members: Iterable[str], forwards: Sequence[str]) -> None:
-        known = frozenset(self._logins.values())
         targets: list[str] = []
         owners: list[str] = []
         for member in members:
@@ -259,7 +259,7 @@ class _Translation:
             if target and target != key:
                 targets.append(target)
                 # By its address a member may be a role itself; a login that LDAP does not show has none.
-                owners.append(target if "@" in name or name in known else name)
+                owners.append(target if "@" in name or name in self._known else name)
         self._add(Kind.ROLE, key, tuple(owners), dn)
         if not forwards:
             self._add(Kind.ALIAS, key, tuple(targets), dn)
