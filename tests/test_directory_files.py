@@ -35,7 +35,7 @@ def test_words_that_yaml_takes_for_booleans_and_numbers_are_names() -> None:
 
 
 @pytest.mark.parametrize("text, line, part", [
-    ("aliases:\n  a: [b, c\n", 3, "not YAML"),
+    ("aliases:\n  a: [b, c\n", 2, "not YAML"),
     ("aliases:\n  a: \"half", 2, "not YAML"),
     ("- a\n", 1, "a mapping of sections"),
     ("alliases: {a: b}\n", 1, "unknown section 'alliases'"),

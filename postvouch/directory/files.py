@@ -89,9 +89,10 @@ def _read_file(path: Path, text: _Text) -> None:
         root = yaml.compose(octets, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        text.say(
-            f"{path}:{mark.line + 1}" if mark else str(path), f"not YAML: {error.problem or error.context}"
-        )
+        # The end of a file is a line of its own to some parsers; people look at the last one that is there.
+        last = len(octets.splitlines())
+        place = f"{path}:{max(1, min(mark.line + 1, last))}" if mark else str(path)
+        text.say(place, f"not YAML: {error.problem or error.context}")
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         text.say(str(path), f"not YAML: {' '.join(str(error).split())}"[:200])
     else:
