@@ -5,7 +5,7 @@ from fakedns import zone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.auth import dkim, dmarc, spf
+from postvouch.auth import decide, dkim, dmarc, spf
 from postvouch.auth.evaluate import evaluate, unchecked
 from postvouch.auth.header import format_field, parse, removals
 from postvouch.auth.result import Findings, Result
@@ -116,6 +116,45 @@ def test_our_own_mail_has_findings_without_a_question() -> None:
     found = unchecked(letter(FROM), "sent by a login")
     assert words(found) == ("none", "none", (), "none")
     assert found.author == OneAuthor(Address("alice", "far.example"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b" Bob <bob@our.example> (",
+        b' "bob@our.example',
+        b" bob@our.example>",
+        b" bob@ our . example (x) (",
+        b" bob@our.(x)example <",
+        b" <bob@OUR.Example.>>",
+        b" bob@crm.our.example, alice@far.example",
+        b" bob@our.\x00example",
+        b" bob@our.example\r\n\xff<",
+        b" team: bob@our.example;",
+        b" a@x.example," * 5000 + b" bob@our.example (",
+    ],
+)
+def test_a_broken_from_cannot_dodge_the_anti_spoofing_rule(value: bytes) -> None:
+    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
+    assert decide.decide(found, policy, CLIENT).code == "spoof"
+
+
+@pytest.mark.parametrize(
+    "value", [b" <x@far.example", b" x@notour.example (", b" x@our.example.evil.example <", b""]
+)
+def test_a_broken_from_of_a_stranger_is_only_that(value: bytes) -> None:
+    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
+    assert decide.decide(found, policy, CLIENT).code in ("bad-author", "no-author")
+
+
+def test_our_name_in_a_display_name_is_no_claim() -> None:
+    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    found = evaluate(
+        letter(Field(b"From", b' "bob@our.example via list" <alice@far.example>')), zone(*FAR), NOW
+    )
+    assert decide.decide(found, policy, CLIENT).code == "ok"
 
 
 JUNK = st.binary(max_size=60)

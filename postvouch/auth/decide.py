@@ -109,9 +109,9 @@ def _author_domains(findings: Findings) -> tuple[str, ...]:
         case OneAuthor(address):
             return (address.domain,)
         case SeveralAuthors(domains):
-            return domains
+            return (*domains, *findings.mentioned)
         case _:
-            return ()
+            return findings.mentioned
 
 
 def _author_code(findings: Findings) -> str:

@@ -71,10 +71,15 @@ class DmarcFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """All that was found out about one message."""
+    """All that was found out about one message.
+
+    ``mentioned``: where From: does not hold exactly one author, every domain name that a careless reader
+    could make out in it. It proves nothing; it keeps a broken From: from dodging the anti-spoofing rule.
+    """
 
     spf: SpfFinding
     helo: SpfFinding
     dkim: tuple[DkimFinding, ...] = ()
     dmarc: DmarcFinding
     author: Author = field(default_factory=MissingAuthor)
+    mentioned: tuple[str, ...] = ()
