@@ -14,7 +14,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import milter
+try:
+    import milter
+except ImportError as error:
+    raise ImportError("pymilter is missing: apt install python3-milter, or pip install pymilter") from error
 
 from postvouch.host.log import ERROR, INFO, Log
 from postvouch.host.metrics import Metrics

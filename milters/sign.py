@@ -8,7 +8,6 @@ under a sender that cannot pass for us, as sign.on_unproven says.
 """
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from postvouch.config.schema import Config
@@ -16,26 +15,13 @@ from postvouch.directory import model, resolve, snapshot
 from postvouch.host import daemon
 from postvouch.host.keyfiles import load_ring
 from postvouch.host.log import ERROR, INFO, WARNING, Log
-from postvouch.host.srs_secrets import SecretsProblem, read_secrets
 from postvouch.milters import session, workers
+from postvouch.milters.unproven import Unproven
 from postvouch.sign import choose, dkim
 from postvouch.sign.keys import KeyRing, KeySpec
-from postvouch.srs import codec
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
-from postvouch.values.answer import Found
-from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Quarantine, Reject
+from postvouch.values.decision import Accept, Decision, Defer, Reject
 from postvouch.values.message import Message
-from postvouch.values.reply import LATER, SPOOF
-
-HELD = "From: one of our domains, and nobody vouches for it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unproven:
-    """How to send on what must not pass for ours: SRS under another domain. ``problem``: why not now."""
-
-    rules: codec.Rules | None = None
-    problem: str = ""
 
 
 class Signer:
@@ -47,7 +33,7 @@ class Signer:
         self._log = log
         self._ring = ring
         self._config = config
-        self._unproven = unproven_of(config)
+        self._unproven = Unproven.of(config)
         self._problem = ""
         self._rules = choose.Rules(
             domains=frozenset(config.general.domains),
@@ -84,7 +70,7 @@ class Signer:
             case choose.NotSigned(code=code, reason=reason, unproven=unproven):
                 facts = (*facts, ("why", reason))
                 if unproven:
-                    return self._send_on(message, code, facts)
+                    return self._unproven.decide(message, author, code=code, facts=facts)
                 return Decision(verdict=Accept(), code=code, facts=facts)
 
     def tick(self) -> None:
@@ -107,49 +93,9 @@ class Signer:
         # It may have been given that address since.
         return None if time.time() - directory.verified_at > self._config.map.hard_age else False
 
-    def _send_on(self, message: Message, code: str, facts: tuple[tuple[str, str], ...]) -> Decision:
-        """What becomes of our From: without proof (sign.on_unproven)."""
-        action = self._config.sign.on_unproven
-        if action == "reject":
-            return Decision(verdict=Reject(SPOOF), code=code, facts=facts)
-        if action == "forward":
-            if self._unproven.problem:
-                facts = (*facts, ("srs", self._unproven.problem))
-                return Decision(verdict=Defer(LATER), code="srs-problem", facts=facts)
-            if self._unproven.rules is not None:
-                today = int(time.time() // 86400)
-                sender = codec.forward(message.envelope.sender, rules=self._unproven.rules, today=today)
-                if isinstance(sender, Found):
-                    return Decision(
-                        verdict=Accept(), code=code, edits=(ChangeSender(sender.value),), facts=facts
-                    )
-        # Also the null sender: it would pass SPF, and so DMARC, by the name in our HELO.
-        return Decision(verdict=Quarantine(HELD), code=code, facts=facts)
-
 
 def _author(author: Author) -> tuple[tuple[str, str], ...]:
     return (("author", f"<{author.address}>"),) if isinstance(author, OneAuthor) else ()
-
-
-def unproven_of(config: Config) -> Unproven:
-    """SRS under srs.unproven_domain, where sign.on_unproven needs it."""
-    if config.sign.on_unproven != "forward" or not config.srs.unproven_domain:
-        return Unproven()
-    try:
-        secrets = read_secrets(config.srs.secrets_file)
-    except SecretsProblem as error:
-        return Unproven(problem=str(error))
-    return Unproven(
-        rules=codec.Rules(
-            domain=config.srs.unproven_domain,
-            # Our own domains are rewritten too: they are what must not stay.
-            local_domains=frozenset(),
-            secrets=secrets,
-            max_age_days=int(config.srs.max_age // 86400),
-            separator=config.srs.separator,
-            hash_length=config.srs.hash_length,
-        )
-    )
 
 
 def ring_of(config: Config) -> KeyRing:
@@ -162,7 +108,7 @@ def ring_of(config: Config) -> KeyRing:
 
 def check(config: Config) -> list[str]:
     """What of a configuration would not work: keys and secrets that cannot be used."""
-    problem = unproven_of(config).problem
+    problem = Unproven.of(config).problem
     return [*ring_of(config).problems, *([problem] if problem else [])]
 
 

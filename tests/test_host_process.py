@@ -122,7 +122,7 @@ died = []
 roles = [Role(name=name, main=globals()[name]) for name in sys.argv[1:]]
 log, notifier = Log(program="test"), Notifier()
 supervisor = Supervisor(
-    roles=roles, log=log, notifier=notifier, reload=lambda: True, died=died.append, grace_s=0.5
+    roles=roles, log=log, notifier=notifier, reload=raises, died=died.append, grace_s=0.5
 )
 sys.exit(supervisor.run())
 """
@@ -153,6 +153,19 @@ def test_a_child_that_raises_leaves_a_traceback_and_never_runs_on_as_the_parent(
     assert "bug=ValueError: a child's fault" in text
     assert "exit status 70" in text
     assert text.count("stopped") == 1
+
+
+def test_a_fault_in_a_reload_stops_nobody() -> None:
+    process = supervised("hangs")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.terminate()
+    _, text = process.communicate(timeout=10)
+    assert "bug=ValueError: a child's fault" in text
+    assert "ended" not in text
+    assert process.returncode == 0
 
 
 def test_a_child_that_does_not_stop_is_killed() -> None:

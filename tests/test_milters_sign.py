@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dkim as dkimpy
 import pytest
+from dnsserver import serving
 from fakedns import zone
 from postfixplay import Daemon, Header, Outcome, Postfix, running
 
@@ -18,12 +19,14 @@ from postvouch.directory import files, snapshot
 from postvouch.host.keyfiles import write_new
 from postvouch.host.log import Log
 from postvouch.milters import sign
+from postvouch.milters.unproven import HELD, Unproven
 from postvouch.sign import record
 from postvouch.sign.keys import generate
 from postvouch.srs import codec
+from postvouch.values.answer import Found
 from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, InsertField, Quarantine, Reject
 from postvouch.values.message import Client, Envelope, Field, Message
-from postvouch.values.reply import AUTHOR_NOT_OWNED, KEY_PROBLEM, LATER, SPOOF
+from postvouch.values.reply import AUTHOR_NOT_OWNED, DNS_PROBLEM, KEY_PROBLEM, LATER, SPOOF
 
 ROOT = Path(__file__).resolve().parent.parent
 BODY = b"Gr\xfc\xdfe,\r\n\r\n  two  blanks \r\n\r\n\r\n"
@@ -43,14 +46,25 @@ def letter(author: bytes = b"Bob <bob@our.example>") -> Header:
     ]
 
 
-def write_config(directory: Path, *, role: str = "submission", extra: str = "", srs: str = "") -> Path:
+def write_config(
+    directory: Path,
+    *,
+    role: str = "submission",
+    extra: str = "",
+    srs: str = "",
+    dns: str = "127.0.0.1@9",
+    domains: str = '["our.example", "old.example"]',
+) -> Path:
     path = directory / "postvouch.toml"
     path.write_text(f"""
 [general]
 role = "{role}"
-domains = ["our.example", "old.example"]
+domains = {domains}
 hostname = "{role}.our.example"
 internal_hosts = ["127.0.0.0/8", "198.51.100.0/24"]
+[dns]
+servers = ["{dns}"]
+timeout = "1s"
 [map]
 names = ["{directory}/names.yaml"]
 snapshot = "{directory}/directory.snapshot"
@@ -266,9 +280,7 @@ def test_an_internal_host_is_signed_and_named_in_the_facts(tmp_path: Path) -> No
     assert [type(edit) for edit in decision.edits] == [InsertField]
 
 
-@pytest.mark.parametrize(
-    "action, expected", [("quarantine", Quarantine(sign.HELD)), ("reject", Reject(SPOOF))]
-)
+@pytest.mark.parametrize("action, expected", [("quarantine", Quarantine(HELD)), ("reject", Reject(SPOOF))])
 def test_our_from_that_the_mx_does_not_vouch_for_is_held_or_refused(
     tmp_path: Path, action: str, expected: object
 ) -> None:
@@ -277,27 +289,59 @@ def test_our_from_that_the_mx_does_not_vouch_for_is_held_or_refused(
 
 
 FORWARD = {"extra": f'{VOUCHED}on_unproven = "forward"', "srs": 'unproven_domain = "rewritten.example"'}
+RECORDS = ("_dmarc.our.example TXT v=DMARC1; p=reject", "_dmarc.rewritten.example TXT v=DMARC1; p=none")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with serving(*RECORDS, "_dmarc.example TXT v=DMARC1; p=none; psd=y") as address:
+        yield address
 
 
 @pytest.mark.parametrize(
     "sender", ["stranger@far.example", "bob@our.example", "SRS0=abcd=AA=far.example=x@our.example"]
 )
-def test_an_unproven_letter_goes_on_only_under_a_sender_that_is_not_ours(tmp_path: Path, sender: str) -> None:
-    decision = handled(tmp_path, role="srs", client=MX, sender=sender, **FORWARD)
+def test_an_unproven_letter_goes_on_only_under_a_sender_that_is_not_ours(
+    tmp_path: Path, server: str, sender: str
+) -> None:
+    decision = handled(tmp_path, role="srs", client=MX, sender=sender, dns=server, **FORWARD)
     assert (decision.verdict, decision.code) == (Accept(), "gate-denied")
     (edit,) = decision.edits
     assert isinstance(edit, ChangeSender)
     assert edit.address.startswith(("SRS0=", "SRS1="))
     assert edit.address.endswith("@rewritten.example")
-    rules = sign.unproven_of(load(tmp_path / "postvouch.toml")).rules
+    rules = Unproven.of(load(tmp_path / "postvouch.toml")).rules
     assert rules is not None
-    assert codec.reverse(edit.address, rules=rules, today=int(time.time() // 86400)).value == sender  # type: ignore[union-attr]
+    original = codec.reverse(edit.address, rules=rules, today=int(time.time() // 86400))
+    assert isinstance(original, Found)
+    assert original.value == sender
 
 
 @pytest.mark.parametrize("sender", ["", "x" * 60 + "@far.example", "x@[192.0.2.1]"])
 def test_a_sender_that_cannot_be_rewritten_holds_the_unproven_letter(tmp_path: Path, sender: str) -> None:
     decision = handled(tmp_path, role="srs", client=MX, sender=sender, **FORWARD)
-    assert (decision.verdict, decision.edits) == (Quarantine(sign.HELD), ())
+    assert (decision.verdict, decision.edits) == (Quarantine(HELD), ())
+
+
+@pytest.mark.parametrize("author", ["bob@rewritten.example", "bob@x.rewritten.example"])
+def test_a_from_of_the_rewriting_domain_itself_is_held(tmp_path: Path, author: str) -> None:
+    more = {**FORWARD, "domains": '["our.example", "rewritten.example"]'}
+    decision = handled(tmp_path, role="srs", client=MX, sender="x@far.example", author=author, **more)
+    assert (decision.verdict, decision.edits) == (Quarantine(HELD), ())
+
+
+def test_siblings_of_one_organisation_are_held_because_spf_would_align(tmp_path: Path) -> None:
+    with serving("_dmarc.our.example TXT v=DMARC1; p=reject") as server:
+        more = {**FORWARD, "srs": 'unproven_domain = "bounces.our.example"', "dns": server}
+        author = "bob@staff.our.example"
+        decision = handled(tmp_path, role="srs", client=MX, sender="x@far.example", author=author, **more)
+    assert (decision.verdict, decision.edits) == (Quarantine(HELD), ())
+
+
+def test_without_dns_the_unproven_letter_waits(tmp_path: Path) -> None:
+    with serving("_dmarc.our.example TEMPERROR") as server:
+        decision = handled(tmp_path, role="srs", client=MX, sender="x@far.example", dns=server, **FORWARD)
+    assert (decision.verdict, decision.code) == (Defer(DNS_PROBLEM), "temperror")
 
 
 def test_without_srs_secrets_the_unproven_letter_waits(tmp_path: Path) -> None:
