@@ -67,21 +67,11 @@ def lookup(name: str, key: str, verbose: bool, local: bool, path: Path | None, a
 
 def _ask(address: str, name: str, key: str) -> Answer:
     """Put the question to the daemon. Raises _NoDaemon."""
-    how, _, where = address.partition(":")
     decoder = netstring.Decoder()
-    try:
-        if how == "unix":
-            connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(_TIMEOUT_S)
-            connection.connect(where)
-        else:
-            host, _, port = where.rpartition(":")
-            connection = socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT_S)
-    except OSError as error:
-        raise _NoDaemon from error
-    with connection:
+    with _connect(address) as connection:
         try:
             connection.sendall(netstring.encode(f"{name} {key}".encode("utf-8", "surrogateescape")))
+            # At the end of the stream a byte that is no netstring, so that the decoder says what is missing.
             while not (replies := decoder.feed(connection.recv(65536) or b"!")):
                 pass
         except (OSError, netstring.ProtocolError) as error:
@@ -90,6 +80,24 @@ def _ask(address: str, name: str, key: str) -> Answer:
     if status == "OK":
         return Found(text)
     return NotFound() if status == "NOTFOUND" else Unavailable(text or status)
+
+
+def _connect(address: str) -> socket.socket:
+    how, _, where = address.partition(":")
+    try:
+        if how == "inet":
+            host, _, port = where.rpartition(":")
+            return socket.create_connection((host.strip("[]"), int(port)), _TIMEOUT_S)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(where)
+        except OSError:
+            connection.close()
+            raise
+    except OSError as error:
+        raise _NoDaemon from error
+    return connection
 
 
 def _with_reason(told: Answer, worked_out: Answer) -> Answer:

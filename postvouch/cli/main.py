@@ -97,11 +97,4 @@ def run(arguments: list[str]) -> int:
 
 def main() -> None:
     """The command ``postvouch``."""
-    try:
-        status = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python would complain again while it closes the stream.
-        sys.stderr.close()
-        status = output.OK
-    sys.exit(status)
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,165 @@
+"""postvouch verify and postvouch try: a verdict without any server."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import dkim
+import pytest
+
+from postvouch.cli import sample
+from postvouch.cli.main import run
+
+CLIENT = ["--client-ip", "192.0.2.7", "--helo", "mx.far.example", "--mail-from", "mara@far.example"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The sample letters and zone, and an empty configuration, as files."""
+    (tmp_path / "honest.eml").write_bytes(sample.HONEST)
+    (tmp_path / "spoof.eml").write_bytes(sample.SPOOF)
+    (tmp_path / "zone").write_text(sample.ZONE)
+    config = (
+        '[general]\nhostname = "mx.our.example"\ndomains = ["our.example"]\n[verify]\non_spoof = "reject"\n'
+    )
+    (tmp_path / "postvouch.toml").write_text(config)
+    common = [
+        "--dns",
+        str(tmp_path / "zone"),
+        "--now",
+        str(sample.NOW),
+        "--config",
+        str(tmp_path / "postvouch.toml"),
+    ]
+    return tmp_path, common
+
+
+def test_an_honest_letter_passes_and_the_field_says_so(files, capsys):
+    folder, common = files
+    assert run(["verify", str(folder / "honest.eml"), *CLIENT, *common]) == 0
+    shown = capsys.readouterr()
+    assert "note: line ends were LF" in shown.err
+    lines = shown.out.splitlines()
+    assert lines[0] == "from    mara@far.example"
+    assert lines[1].startswith("spf     pass      far.example")
+    assert "dkim    pass      far.example/s1  rsa-sha256" in lines
+    assert "dmarc   pass      far.example  p=reject  aligned by spf,dkim" in lines
+    assert "action  accept    ok" in lines
+    assert "Authentication-Results: mx.our.example;" in lines
+
+
+def test_one_octet_changed_breaks_the_signature_and_a_forwarder_fails_dmarc(files, capsys):
+    folder, common = files
+    (folder / "honest.eml").write_bytes(sample.HONEST.replace(b"apply?", b"reply?"))
+    arguments = [
+        "verify",
+        str(folder / "honest.eml"),
+        "--client-ip",
+        "203.0.113.1",
+        "--mail-from",
+        "x@bulk.example",
+    ]
+    assert run([*arguments, "--json", *common]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["dkim"][0]["result"] == "fail"
+    assert data["dmarc"]["result"] == "fail"
+    assert (data["action"], data["code"]) == ("accept", "dmarc-fail")
+
+
+def test_a_spoof_is_refused_by_the_configured_policy_and_its_forged_field_goes(files, capsys):
+    folder, common = files
+    assert run(["verify", str(folder / "spoof.eml"), "--client-ip", "198.51.100.66", "--json", *common]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["action"], data["code"], data["forged_fields"]) == ("reject", "spoof", 1)
+    assert data["reply"].startswith("550 5.7.1 ")
+    assert data["author"] == {"kind": "OneAuthor", "address": {"local": "bob", "domain": "our.example"}}
+
+
+def test_dns_trouble_is_status_75(files, capsys):
+    folder, common = files
+    (folder / "zone").write_text("_dmarc.far.example TEMPERROR\nfar.example TEMPERROR\n")
+    assert run(["verify", str(folder / "honest.eml"), *CLIENT, *common]) == 75
+    assert "temperror" in capsys.readouterr().out
+
+
+def test_a_letter_can_come_by_standard_input(files, capsys, monkeypatch):
+    _, common = files
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(sample.HONEST.replace(b"\n", b"\r\n"))))
+    assert run(["verify", "-", *CLIENT, *common]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_input_that_cannot_be_read_is_status_65_with_its_place(files, capsys):
+    folder, common = files
+    assert run(["verify", str(folder / "none.eml"), *common]) == 65
+    (folder / "empty.eml").write_bytes(b"")
+    assert run(["verify", str(folder / "empty.eml"), *common]) == 65
+    (folder / "zone").write_text("\nnonsense\n")
+    assert run(["verify", str(folder / "honest.eml"), *common]) == 65
+    assert f"{folder}/zone:2: not a record" in capsys.readouterr().err
+
+
+def test_a_sender_that_is_no_address_is_wrong_usage(files, capsys):
+    folder, common = files
+    assert run(["verify", str(folder / "honest.eml"), "--mail-from", "not an address", *common]) == 64
+    assert "--mail-from" in capsys.readouterr().err
+
+
+def test_a_hostile_letter_sends_nothing_to_the_terminal(files, capsys):
+    folder, common = files
+    evil = (
+        b'From: "\x1b]0;owned\x07" <x@\x1b[2Jfar.example>\n'
+        b"DKIM-Signature: v=1; d=\x1b[31m; s=x; b=; bh=; h=from; a=\x1b\n\nx\n"
+    )
+    (folder / "evil.eml").write_bytes(evil)
+    run(["verify", str(folder / "evil.eml"), "--helo", "\x1b[31mx", *CLIENT[:2], *common])
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert "\x07" not in shown.out + shown.err
+
+
+def test_the_sample_letter_is_signed_for_other_programs_too():
+    record = next(line.split('"')[1] for line in sample.ZONE.splitlines() if line.startswith("s1._domainkey"))
+    letter = sample.HONEST.replace(b"\n", b"\r\n")
+    assert dkim.verify(letter, dnsfunc=lambda name, timeout=5: record.encode())
+
+
+def bare_postvouch(folder, *arguments):
+    """Run the command with nothing around it: no home, no environment, an empty folder."""
+    code = "import sys; from postvouch.cli.main import main; main()"
+    top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder, env={"PYTHONPATH": top}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_try_shows_verdicts_and_a_signature_with_nothing_around(tmp_path):
+    ended = bare_postvouch(tmp_path, "try")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for part in (
+        "1. An honest letter", "dmarc   pass      far.example  p=reject  aligned by spf,dkim",
+        "2. A spoof", "action  reject    spoof  550 5.7.1", "1 forged Authentication-Results field(s)",
+        "3. Our own letter", "verified against that record: pass",
+        "4. Forwarding", "SRS0=",
+    ):  # fmt: skip
+        assert part in ended.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_try_in_json_says_that_all_came_out_right(capsys):
+    assert run(["try", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["good"] is True
+    assert data["srs"]["reverse"] == "mara@far.example"
+    assert data["signature"]["field"].startswith("DKIM-Signature: v=1;")
+
+
+def test_each_try_signs_with_another_key(capsys):
+    records = []
+    for _ in range(2):
+        run(["try", "--json"])
+        records.append(json.loads(capsys.readouterr().out)["signature"]["record"])
+    assert records[0] != records[1]
