@@ -55,7 +55,11 @@ def config(host: str, topology: Topology) -> str:
     if host == "srs":
         text += f'\n[sign]\nvouching_hosts = ["{at("mx")}"]\nvouching_id = "{fqdn("mx")}"\n'
     if host == "submission":
-        text += f'\n[redis]\nurl = "redis://{fqdn("redis")}:6379/0"\n'
+        text += (
+            f'\n[redis]\nurl = "redis://{fqdn("redis")}:6379/0"\n'
+            f'\n[postfix]\noutgoing_transport = "smtp:[{fqdn("srs")}]"\n'
+            'tls_cert = "/etc/ssl/certs/submission.pem"\ntls_key = "/etc/ssl/private/submission.key"\n'
+        )
     if host != "mx":
         text += key_table(host)
     return text
@@ -70,8 +74,6 @@ SUBMISSION = """
 chgrp dovecot /etc/dovecot/private; chmod 0750 /etc/dovecot/private
 openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=submission.our.example \
   -keyout /etc/ssl/private/submission.key -out /etc/ssl/certs/submission.pem 2>/dev/null
-postconf -e smtpd_tls_cert_file=/etc/ssl/certs/submission.pem \\
-  smtpd_tls_key_file=/etc/ssl/private/submission.key
 # Dovecot's listener is in Postfix's private directory, which a fresh Debian 13 makes at the first start.
 postfix check
 """
@@ -109,8 +111,8 @@ def start_script(host: str) -> str:
     dovecot = "systemctl start dovecot" if host == "submission" else ""
     return f"""
 set -e
-postvouch check
 {more}
+postvouch check
 postvouch postfix --role {host} --apply
 postvouch postfix --role {host} --check
 {QUICK}
