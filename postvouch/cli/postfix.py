@@ -17,6 +17,8 @@ from postvouch.host.postfix import Postfix, PostfixError, start_units, systemd_r
 from postvouch.host.wiring import Plan, Settings, after, diff, to_apply, to_remove
 
 _QUEUE_DIR = "/var/spool/postfix"
+PATIENCE_S = 15.0
+"""How long a daemon that was just started may take until it listens."""
 
 
 @click.command(name="postfix")
@@ -148,7 +150,7 @@ def _daemons_up(config: Config, role: str) -> None:
     if systemd_runs():
         start_units(DAEMONS[role])
     places = sockets(config)
-    silent = unanswered([places[daemon] for daemon in DAEMONS[role]], patience_s=15)
+    silent = unanswered([places[daemon] for daemon in DAEMONS[role]], patience_s=PATIENCE_S)
     if silent:
         raise output.Failure(
             output.UNAVAILABLE,
