@@ -101,7 +101,9 @@ class Process:
 def daemon(module: str, config: Path, **environment: str) -> Iterator[Process]:
     """One of our daemons, ready, as ``python -m postvouch.MODULE --config CONFIG``."""
     command = [sys.executable, "-W", "error", "-m", f"postvouch.{module}", "--config", str(config)]
-    process = Process(command, config.with_suffix(f".{module}.log"), **environment)
+    log = config.with_suffix(f".{module}.log")
+    log.unlink(missing_ok=True)
+    process = Process(command, log, **environment)
     try:
         process.says("ready on")
         yield process

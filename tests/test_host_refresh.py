@@ -31,7 +31,8 @@ class Host:
             general=General(role="mx", domains=DOMAINS),  # type: ignore[arg-type]
             map=Map(names=(f"{folder}/*.yaml",), snapshot=f"{folder}/snapshot"),
             ldap=Ldap(
-                uri=uri, base="ou=users,dc=our,dc=example", filter="(objectClass=mailThing)", timeout=Duration(1)
+                uri=uri, base="ou=users,dc=our,dc=example", filter="(objectClass=mailThing)",
+                timeout=Duration(1),
             ),
         )  # fmt: skip
         self.refresher = self.started()

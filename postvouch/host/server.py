@@ -23,6 +23,7 @@ from postvouch.wire.fault import ProtocolError
 
 MODE = 0o660
 BACKLOG = 1024
+CHUNK = 65536
 
 Request = TypeVar("Request")
 
@@ -61,7 +62,6 @@ class Limits:
     connections: int = 10000
     request_s: float = 30.0
     collect_s: float = 60.0
-    waiting: int = 64
     sweep_s: float = 5.0
 
 
@@ -101,7 +101,8 @@ class _Connection(asyncio.Protocol):
             self.begun = 0.0
         elif not self.begun or requests:
             self.begun = time.monotonic()
-        self._take(requests)
+        self._waiting.extend(requests)
+        self._go_on()
 
     def eof_received(self) -> bool:
         self._ending = True
@@ -110,49 +111,44 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.blocked = time.monotonic()
-        if self._transport is not None:
-            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.blocked = 0.0
-        self._read_again()
+        self._go_on()
 
-    def _take(self, requests: Sequence[Any]) -> None:
+    def _go_on(self) -> None:
+        """Answer what waits until there is nothing left, an answer takes time, or nobody collects answers."""
         answers: list[bytes] = []
-        for request in requests:
-            if self._task is not None or self._waiting:
-                self._waiting.append(request)
-                continue
-            answer = self._server.answer(request)
-            if isinstance(answer, bytes):
-                answers.append(answer)
-            else:
-                self._task = asyncio.ensure_future(self._work(answer))
-        if answers and self._transport is not None:
-            self._transport.write(b"".join(answers))
-        if len(self._waiting) > self._server.limits.waiting and self._transport is not None:
-            self._transport.pause_reading()
-        self._end_if_done()
-
-    async def _work(self, answer: bytes | Awaitable[bytes]) -> None:
-        while True:
-            octets = answer if isinstance(answer, bytes) else await self._server.awaited(answer)
-            if self._transport is None:
-                break
-            self._transport.write(octets)
-            if not self._waiting:
-                break
+        size = 0
+        while self._waiting and self._task is None and not self.blocked and self._transport is not None:
             answer = self._server.answer(self._waiting.popleft())
-        self._task = None
-        self._read_again()
+            if not isinstance(answer, bytes):
+                self._task = asyncio.ensure_future(self._work(answer))
+                break
+            answers.append(answer)
+            size += len(answer)
+            if size > CHUNK:  # a write may block us: small requests can have large answers
+                self._transport.write(b"".join(answers))
+                answers, size = [], 0
+        if self._transport is None or self._transport.is_closing():
+            return
+        if answers:
+            self._transport.write(b"".join(answers))
+        if self._waiting or self.blocked:
+            self._transport.pause_reading()
+        elif not self._ending:
+            self._transport.resume_reading()
         self._end_if_done()
 
-    def _read_again(self) -> None:
-        if self._transport is not None and not self.blocked and not self._waiting and not self._ending:
-            self._transport.resume_reading()
+    async def _work(self, answer: Awaitable[bytes]) -> None:
+        octets = await self._server.awaited(answer)
+        if self._transport is not None:
+            self._transport.write(octets)
+        self._task = None
+        self._go_on()
 
     def _end_if_done(self) -> None:
-        if self._ending and self._task is None and self._transport is not None:
+        if self._ending and self._task is None and not self._waiting and self._transport is not None:
             self._transport.close()
 
     def finish(self) -> None:
