@@ -1,0 +1,189 @@
+"""postvouch-policy: the rules by themselves, and the real daemon asked as Postfix asks."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from names import NAMES, read
+from servers import Process, connect, daemon, wait_for
+
+from postvouch.directory import snapshot
+from postvouch.directory.model import Part
+from postvouch.policyd.submission import STATES, judge
+from postvouch.values.answer import Answer, Found, NotFound, Unavailable
+from postvouch.wire.policy import Request
+
+MODULE = "policyd.submission"
+NOT_OWNER = "553 5.7.1 Sender address is not owned by the login in use"
+LATER = "451 4.7.1 Service unavailable - try again later"
+
+
+def request(sender: str = "bob@our.example", login: str = "bob", state: str = "RCPT") -> Request:
+    return Request(protocol_state=state, sender=sender, sasl_username=login)
+
+
+def says(answer: Answer) -> Answer:
+    return answer
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_each_answer_of_the_directory_has_its_own_reply_in_every_state(state: str) -> None:
+    def action(answer: Answer, **wish: str) -> str:
+        return judge(request(state=state, **wish), "submission", lambda login, sender: answer).action
+
+    assert action(Found("bob")) == "DUNNO"
+    assert action(NotFound()) == NOT_OWNER
+    assert action(Unavailable("x")) == LATER
+    assert action(Found("bob"), login="") == "530 5.7.0 Authentication required"
+    assert action(Found("bob"), sender="") == "553 5.7.1 A login may not send with an empty sender"
+
+
+def test_before_mail_from_nobody_needs_a_login_yet() -> None:
+    for state in ("CONNECT", "EHLO", "HELO", "VRFY", "ETRN", ""):
+        verdict = judge(request(login="", state=state), "submission", lambda login, sender: NotFound())
+        assert verdict.action == "DUNNO"
+
+
+def test_other_roles_refuse_nothing() -> None:
+    for role in ("", "mx", "srs", "relay"):
+        assert judge(request(login=""), role, lambda login, sender: NotFound()).action == "DUNNO"
+
+
+@given(
+    st.text(max_size=40), st.text(max_size=20), st.sampled_from(["submission", "mx", ""]), st.text(max_size=9)
+)
+def test_no_request_whatever_is_answered_ok(sender: str, login: str, role: str, state: str) -> None:
+    verdict = judge(request(sender, login, state), role, lambda login, sender: NotFound())
+    assert verdict.action.split()[0] in ("DUNNO", "530", "553")
+
+
+class Desk:
+    """The files of a submission host, and its requests."""
+
+    def __init__(self, folder: Path, limit: int = 3) -> None:
+        self.folder = folder
+        self.config = folder / "postvouch.toml"
+        self.socket = folder / "policy.sock"
+        self.snapshot = folder / "directory.snapshot"
+        self.write(limit)
+
+    def write(self, limit: int) -> None:
+        self.config.write_text(f"""
+[general]
+role = "submission"
+domains = ["our.example", "old.example"]
+[map]
+snapshot = "{self.snapshot}"
+[policy]
+socket = "unix:{self.socket}"
+metrics = ""
+limit = {limit}
+""")
+
+    def save(self, *parts: Part) -> None:
+        import time
+
+        now = time.time()
+        snapshot.save(self.snapshot, [Part(origin=p.origin, entries=p.entries, read_at=now) for p in parts])
+
+    def ask(self, **attributes: str) -> str:
+        with connect(self.socket) as client:
+            return ask_again(client, **attributes)
+
+
+def ask_again(client: "contextlib.AbstractContextManager[object]", **attributes: str) -> str:
+    defaults = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "client_address": "192.0.2.7",
+                "client_name": "laptop.far.example", "sasl_username": "bob", "sender": "bob@our.example",
+                "queue_id": "4XyZ1k2", "recipient": "x@far.example", "instance": "1.2.3"}  # fmt: skip
+    text = "".join(f"{name}={value}\n" for name, value in {**defaults, **attributes}.items())
+    client.sendall(text.encode() + b"\n")  # type: ignore[attr-defined]
+    answer = b""
+    while not answer.endswith(b"\n\n"):
+        octets = client.recv(1000)  # type: ignore[attr-defined]
+        assert octets
+        answer += octets
+    return answer.decode().removeprefix("action=").rstrip("\n")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[tuple[Desk, Process]]:
+    made = Desk(tmp_path)
+    made.save(read(NAMES)[0])
+    with daemon(MODULE, made.config) as process:
+        yield made, process
+
+
+def test_a_login_sends_as_itself_its_role_and_nobody_else(desk: tuple[Desk, Process]) -> None:
+    made, process = desk
+    with connect(made.socket) as client:
+        assert ask_again(client) == "DUNNO"
+        assert ask_again(client, sender="Bob+tag@old.example") == "DUNNO"
+        assert ask_again(client, sender="grants@our.example") == "DUNNO"
+        assert ask_again(client, sender="carol@our.example") == NOT_OWNER
+        assert ask_again(client, sender="bob@far.example") == NOT_OWNER
+        assert ask_again(client, sender="").startswith("553 5.7.1 A login may not")
+        assert ask_again(client, sasl_username="") == "530 5.7.0 Authentication required"
+    process.says(
+        "4XyZ1k2: from=<carol@our.example>, login=bob, client=laptop.far.example[192.0.2.7], state=RCPT, "
+        "action=reject, reason=not-owner, ms="
+    )
+
+
+def test_letters_are_counted_once_at_data_and_refused_over_the_limit(desk: tuple[Desk, Process]) -> None:
+    made, process = desk
+    for _ in range(9):
+        assert made.ask(instance="never-sent") == "DUNNO"
+    for letter in range(3):
+        for state in ("RCPT", "RCPT", "DATA", "DATA", "END-OF-MESSAGE"):
+            assert made.ask(protocol_state=state, instance=f"letter{letter}") == "DUNNO"
+    over = "450 4.7.1 Too many messages from this login - try again later"
+    assert made.ask(protocol_state="DATA", instance="letter3") == over
+    assert made.ask(protocol_state="DATA", instance="letter3", sasl_username="BOB") == over
+    assert (
+        made.ask(protocol_state="DATA", instance="x", sasl_username="alice", sender="alice@our.example")
+        == "DUNNO"
+    )
+    process.says("action=defer, reason=over-limit, used=3/3, frees=")
+
+
+def test_a_reload_changes_the_limit_and_keeps_the_count(desk: tuple[Desk, Process]) -> None:
+    made, process = desk
+    for letter in range(3):
+        assert made.ask(protocol_state="DATA", instance=f"a{letter}") == "DUNNO"
+    assert made.ask(protocol_state="DATA", instance="b").startswith("450")
+    made.write(limit=4)
+    process.send(signal.SIGHUP)
+    process.says("reloaded")
+    assert made.ask(protocol_state="DATA", instance="c") == "DUNNO"
+    assert made.ask(protocol_state="DATA", instance="d").startswith("450")
+
+
+def test_without_a_directory_our_senders_are_deferred_and_never_let_through(tmp_path: Path) -> None:
+    made = Desk(tmp_path)
+    with daemon(MODULE, made.config) as process:
+        process.says("no such file")
+        assert made.ask() == LATER
+        assert made.ask(sender="x@far.example") == NOT_OWNER
+        made.save(read(NAMES)[0])
+        wait_for(lambda: made.ask() == "DUNNO", "the snapshot is seen")
+        made.snapshot.write_text("damaged")
+        process.says("no snapshot of ours")
+        assert made.ask() == "DUNNO"
+
+
+@pytest.mark.parametrize("octets", [b"\n\n", b"hello\n\n", b"request=x\nrequest=y\n\n", b"x" * 200_000])
+def test_garbage_ends_the_connection_and_is_never_a_yes(desk: tuple[Desk, Process], octets: bytes) -> None:
+    made, _ = desk
+    with connect(made.socket) as client, contextlib.suppress(ConnectionError):
+        client.sendall(octets)
+        assert client.recv(100) == b""
+    assert made.ask() == "DUNNO"
+
+
+def test_a_request_of_another_kind_is_deferred(desk: tuple[Desk, Process]) -> None:
+    assert desk[0].ask(request="something_else") == LATER
+    assert desk[0].ask(recipient_count="many") == LATER
