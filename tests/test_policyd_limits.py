@@ -197,9 +197,8 @@ def test_without_redis_the_host_counts_alone_and_says_so_once(redis: Server, tmp
 
 def test_a_letter_is_remembered_so_that_asking_again_changes_nothing() -> None:
     descriptor = os.open(os.devnull, os.O_WRONLY)
-    limiter = Limiter(
-        Limit(messages=1, window_s=60.0), Log(program="t", descriptor=descriptor), clock=lambda: 1.0
-    )
+    log = Log(program="test", descriptor=descriptor)
+    limiter = Limiter(Limit(messages=1, window_s=60.0), log, clock=lambda: 1.0)
     assert limiter.take("bob", "x") == limiter.take("bob", "x")
     refused = limiter.take("bob", "y")
     assert isinstance(refused, Usage)
