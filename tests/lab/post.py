@@ -20,7 +20,7 @@ def alice_writes(lab: Lab, story: Story, to: str, *, message_id: str, author: st
     story.tell(f"{ALICE} writes to {to}; her own server signs as far.example.")
     done = lab.swaks(
         "sender", "--server", "127.0.0.1", "--from", ALICE, "--to", to,
-        "--header", f"From: Alice <{author}>", "--header", f"Message-ID: <{message_id}>",
+        "--header", f"From: Alice <{author}>", "--header", f"Message-Id: <{message_id}>",
         "--header", "Subject: A letter", "--body", "Dear all,\nthis is a letter.\n",
     )  # fmt: skip
     story.claim("her server took it", done.ok, done.out[-500:])

@@ -42,7 +42,7 @@ def stranger_at_relay(lab: Lab, story: Story) -> None:
     story.tell("mail.far.example, which is not among relay's internal hosts, sends the same letter.")
     transcript = lab.swaks(
         "sender", "--server", lab.address("relay"), "--from", CRON, "--to", "dora@gmail.example",
-        "--header", f"From: Cron <{CRON}>", "--header", f"Message-ID: <{message_id}>",
+        "--header", f"From: Cron <{CRON}>", "--header", f"Message-Id: <{message_id}>",
     ).out  # fmt: skip
     story.show("relay", refusal(transcript) or "took it")
     story.claim("refused for good", refusal(transcript).startswith("5"), transcript[-900:])

@@ -33,7 +33,7 @@ def spoof(
     story.tell(f"A stranger sends to {to}: MAIL FROM {sender}, From: {author}.")
     transcript = lab.swaks(
         "sender", "--server", lab.address("mx"), "--helo", "mail.far.example", "--from", sender,
-        "--to", to, "--header", f"From: Bob <{author}>", "--header", f"Message-ID: <{message_id}>",
+        "--to", to, "--header", f"From: Bob <{author}>", "--header", f"Message-Id: <{message_id}>",
         "--header", "Subject: Urgent: new bank account",
         "--add-header", "Authentication-Results: mx.our.example; dmarc=pass header.from=our.example",
     ).out  # fmt: skip

@@ -25,7 +25,7 @@ def submit(
         "sender", "--server", lab.address("submission"), "--port", str(port), DOORS[port], *auth,
         "--helo", "laptop.far.example", "--from", sender, "--to", to,
         "--header", f"From: Bob <{author or sender}>",
-        "--header", f"Message-ID: <{message_id or new_id('bob')}>",
+        "--header", f"Message-Id: <{message_id or new_id('bob')}>",
         "--header", "Subject: From bob's desk", "--body", "Hello,\nthis is bob.\n",
     ).out  # fmt: skip
 

@@ -67,7 +67,7 @@ def forged_results_are_removed(lab: Lab, story: Story) -> None:
     done = lab.swaks(
         "sender", "--server", lab.address("mx"), "--helo", "mail.far.example",
         "--from", "mallory@far.example", "--to", "dora@our.example",
-        "--header", f"Message-ID: <{message_id}>", *forged,
+        "--header", f"Message-Id: <{message_id}>", *forged,
     )  # fmt: skip
     story.claim("mx took the letter", done.ok, done.out[-500:])
     (mail,) = lab.wait_mails("sink", message_id)
