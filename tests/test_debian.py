@@ -22,7 +22,8 @@ SCRIPTS = [DEBIAN / f"postvouch.{name}" for name in ("postinst", "prerm", "postr
 
 PACKAGES = {
     "Milter": "python3-milter", "click": "python3-click", "cryptography": "python3-cryptography",
-    "dkim": "python3-dkim", "dns": "python3-dnspython", "idna": "python3-idna", "ldap3": "python3-ldap3", "milter": "python3-milter",
+    "dkim": "python3-dkim", "dns": "python3-dnspython", "idna": "python3-idna", "ldap3": "python3-ldap3",
+    "milter": "python3-milter",
     "prometheus_client": "python3-prometheus-client", "redis": "python3-redis", "rich": "python3-rich",
     "sdnotify": "python3-sdnotify", "spf": "python3-spf", "uvloop": "python3-uvloop", "yaml": "python3-yaml",
 }  # fmt: skip
