@@ -58,6 +58,12 @@ PROBLEMS = [
     ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nbind_dn = "cn=x"\n', "4: ldap.bind_dn without"),
     (OURS + '[sign]\non_unproven = "forward"\n', '5: sign.on_unproven = "forward" needs srs.unproven_domain'),
     (OURS + '[srs]\nunproven_domain = "our.example"\n', "5: srs.unproven_domain must be another domain"),
+    (KEY.format("a b"), '1: sign.key.selector: "a b" is no selector'),
+    ('[general]\nhostname = "mx our"\n', '2: general.hostname: "mx our" is no host name'),
+    ('[verify]\nauthserv_id = "mx;x"\n', "2: verify.authserv_id"),
+    ('[map]\nnames = ["names.d/*.yaml"]\n', "2: map.names"),
+    ('[map]\nsnapshot = "x"\n', "2: map.snapshot"),
+    ('[redis]\nurl = "http://x.example"\n', "2: redis.url must begin"),
     (KEY.format("a") + KEY.format("a"), "5: a second key for a._domainkey.our.example"),
 ]
 

@@ -3,6 +3,7 @@
 Holes and dead ends are problems (no daemon starts); what may be meant is a warning (``postvouch check``).
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from postvouch.config.gather import Gathered
@@ -10,6 +11,8 @@ from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
 
 _DAY = 86400
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")  # also the form of a selector (RFC 6376 §3.1)
 _QUEUE_LIFETIME_DAYS = 5  # maximal_queue_lifetime and bounce_queue_lifetime of Postfix
 
 
@@ -37,6 +40,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     """All checks; ``config`` has defaults where a setting was faulty, and checks of those are left out."""
     checks = _Checks(config, gathered, main, notes)
     _role(checks)
+    _words(checks)
     _origin(checks)
     _keys(checks)
     _signing(checks)
@@ -65,6 +69,25 @@ def _role(c: _Checks) -> None:
             "general.role",
             "map.forward_transport",
         )
+
+
+def _words(c: _Checks) -> None:
+    """Words whose form the schema's types do not know."""
+    config = c.config
+    hosts = {
+        "general.hostname": config.general.hostname,
+        "verify.authserv_id": config.verify.authserv_id,
+        "sign.vouching_id": config.sign.vouching_id,
+    }
+    for name, host in hosts.items():
+        if host and not _HOST.fullmatch(host):
+            c.problem(f'{name}: "{host}" is no host name', name)
+    for path in (*config.map.names, config.map.snapshot):
+        if not path.startswith("/"):
+            name = "map.snapshot" if path == config.map.snapshot else "map.names"
+            c.problem(f'{name}: "{path}" is no absolute path', name)
+    if config.redis.url and not config.redis.url.startswith(("redis://", "rediss://", "unix://")):
+        c.problem("redis.url must begin with redis://, rediss:// or unix://", "redis.url")
 
 
 def _origin(c: _Checks) -> None:
@@ -112,6 +135,8 @@ def _keys(c: _Checks) -> None:
         if (key.domain, key.selector) in seen:
             c.notes.problem(where, f"a second key for {key.selector}._domainkey.{key.domain}")
         seen.add((key.domain, key.selector))
+        if not _HOST.fullmatch(key.selector):
+            c.notes.problem(where, f'sign.key.selector: "{key.selector}" is no selector')
         ours = any(key.domain == each or key.domain.endswith(f".{each}") for each in c.config.general.domains)
         if not ours and "general.domains" not in c.gathered.faulty:
             c.notes.warning(where, f"{key.domain} is not in general.domains: its key is never used")
