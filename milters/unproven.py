@@ -81,9 +81,9 @@ class Unproven:
     def _sender(self, message: Message, author: Author) -> str:
         """The sender under which the letter cannot pass for ours, "" where there is none.
 
-        There is none for the null sender, whose SPF would look at our HELO name, for one that does not fit into
-        an SRS address, for several authors, and for a From: of the organisation of srs.unproven_domain. Raises
-        DnsUnavailable.
+        There is none for the null sender, whose SPF would look at our HELO name, for one too long to be
+        rewritten, for several authors, and for a From: of the organisation of srs.unproven_domain.
+        Raises DnsUnavailable.
         """
         if self.rules is None or self.resolver is None or not isinstance(author, OneAuthor):
             return ""

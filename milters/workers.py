@@ -1,8 +1,8 @@
 """The processes of a milter daemon: a parent that holds the socket, workers that share it, one for /metrics.
 
 libmilter cannot reload and cuts sessions when it stops, so neither is left to it. A worker's main thread
-waits for signals while libmilter serves in another: USR1 swaps the handler between two messages, TERM lets
-the messages under way finish and then ends the process, and with it what libmilter was waiting for.
+waits for signals while libmilter serves in another: USR1 swaps the handler between two messages, USR2 (and
+TERM) lets the messages under way finish and then ends the process, and with it what libmilter waits for.
 """
 
 import os
@@ -20,6 +20,9 @@ from postvouch.host.log import ERROR, WARNING
 from postvouch.host.metrics import Metrics, shared_directory
 from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals, clear_socket_path
 from postvouch.milters import session
+
+STOP = signal.SIGUSR2
+"""libmilter waits for TERM too, in a thread of its own that may be the first to get it."""
 
 DRAIN_S = 8.0
 TICK_S = 1.0
@@ -77,7 +80,8 @@ def run(
             log.note("reloaded")
         return done
 
-    roles = [Role(name="worker", count=workers, main=lambda: _work(service, door, make, check))]
+    work = Role(name="worker", count=workers, main=lambda: _work(service, door, make, check), stop=STOP)
+    roles = [work]
     if metrics_at:
         roles.append(
             Role(
@@ -158,7 +162,7 @@ def _work(service: Service, door: session.Door, make: Make, check: Callable[[Con
         except Exception as error:
             log.exception("", error)
         ended.set()
-        signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(main, STOP)
 
     def tick() -> None:
         while not ended.wait(TICK_S):
@@ -172,7 +176,7 @@ def _work(service: Service, door: session.Door, make: Make, check: Callable[[Con
     threading.Thread(target=engine, name="libmilter", daemon=True).start()
     threading.Thread(target=tick, name="tick", daemon=True).start()
     while True:
-        caught = signal.sigwait({signal.SIGUSR1, signal.SIGTERM, signal.SIGINT})
+        caught = signal.sigwait({signal.SIGUSR1, STOP, signal.SIGTERM, signal.SIGINT})
         if ended.is_set():
             return os.EX_SOFTWARE
         if caught == signal.SIGUSR1:

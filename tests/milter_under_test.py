@@ -2,10 +2,11 @@
 
     python milter_under_test.py CONFIG
 
-Field X-Do: reject, defer, hold, crash, sleep, edit; else accept. Field X-Host comes back as the handler's
-general.hostname, to see reloads.
+Field X-Do: reject, defer, hold, crash, sender, sleep, hang; else accept. Field X-Host comes back as the
+handler's general.hostname, to see reloads. The variable DRAIN_S shortens the stop.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -66,8 +67,10 @@ class Obeys:
             case ["sender"]:
                 edits = (ChangeSender("new@our.example"), *edits)
             case ["sleep"]:
+                os.write(2, b"test]: sleeping\n")
                 time.sleep(1.0)
             case ["hang"]:
+                os.write(2, b"test]: hanging\n")
                 time.sleep(60)
         return Decision(verdict=Accept(), code="ok", edits=edits, facts=seen)
 
@@ -89,4 +92,5 @@ def run(service: daemon.Service) -> int:
 
 
 if __name__ == "__main__":
+    workers.DRAIN_S = float(os.environ.get("DRAIN_S", workers.DRAIN_S))
     sys.exit(run(daemon.start("postvouch-test", Path(sys.argv[1]))))

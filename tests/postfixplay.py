@@ -120,8 +120,12 @@ class Postfix:
         self._raw(b"E", b"")
 
     def end(self, queue_id: str = "4XyZ1k2") -> Outcome:
-        """END-OF-MESSAGE: collect edits up to the verdict."""
+        """END-OF-MESSAGE, and what comes of it."""
         self.begin_end(queue_id)
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """Collect edits up to the verdict."""
         edits = []
         while True:
             command, values = self._milter.recv()

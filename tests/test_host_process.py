@@ -1,15 +1,17 @@
 """Sockets left behind, notices to systemd, signals of an asyncio daemon, children that misbehave."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postfixplay import Daemon
 
 from postvouch.host.process import Notifier, SocketTaken, clear_socket_path, on_signals
 
@@ -114,66 +116,64 @@ def raises() -> int:
     raise ValueError("a child's fault")
 
 def hangs() -> int:
+    log.note("hanging")
     time.sleep(60)
     return 0
 
 block_signals()
-died = []
 roles = [Role(name=name, main=globals()[name]) for name in sys.argv[1:]]
 log, notifier = Log(program="test"), Notifier()
-supervisor = Supervisor(
-    roles=roles, log=log, notifier=notifier, reload=raises, died=died.append, grace_s=0.5
-)
+supervisor = Supervisor(roles=roles, log=log, notifier=notifier, reload=raises, grace_s=0.5)
 sys.exit(supervisor.run())
 """
 
 
-def supervised(*names: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", MISBEHAVES, *names],
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+@contextlib.contextmanager
+def supervised(directory: Path, *names: str) -> Iterator[Daemon]:
+    stderr = directory / "stderr"
+    with stderr.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", MISBEHAVES, *names],
+            stderr=sink,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+    try:
+        yield Daemon(process, directory / "none", stderr)
+    finally:
+        process.kill()
+        process.wait()
 
 
-def test_a_child_that_dies_at_once_is_started_ever_more_slowly() -> None:
-    process = supervised("dies")
-    time.sleep(1.6)
-    process.terminate()
-    _, text = process.communicate(timeout=10)
-    waits = [line.rpartition(" in ")[2] for line in text.splitlines() if "exit status 3" in line]
-    assert waits[:3] == ["0.2 s", "0.4 s", "0.8 s"]
-    assert process.returncode == 0
+def test_a_child_that_dies_at_once_is_started_ever_more_slowly(tmp_path: Path) -> None:
+    with supervised(tmp_path, "dies") as parent:
+        lines = parent.wait_for("exit status 3", count=3)
+        assert [line.rpartition(" in ")[2] for line in lines[:3]] == ["0.2 s", "0.4 s", "0.8 s"]
+        parent.signal(signal.SIGTERM)
+        assert parent.process.wait(10) == 0
 
 
-def test_a_child_that_raises_leaves_a_traceback_and_never_runs_on_as_the_parent() -> None:
-    process = supervised("raises")
-    time.sleep(0.7)
-    process.terminate()
-    _, text = process.communicate(timeout=10)
-    assert "bug=ValueError: a child's fault" in text
-    assert "exit status 70" in text
-    assert text.count("stopped") == 1
+def test_a_child_that_raises_leaves_a_traceback_and_never_runs_on_as_the_parent(tmp_path: Path) -> None:
+    with supervised(tmp_path, "raises") as parent:
+        parent.wait_for("exit status 70")
+        parent.wait_for("NOQUEUE: bug=ValueError: a child's fault")
+        parent.signal(signal.SIGTERM)
+        assert parent.process.wait(10) == 0
+        assert parent.log().count("stopped") == 1
 
 
-def test_a_fault_in_a_reload_stops_nobody() -> None:
-    process = supervised("hangs")
-    time.sleep(0.5)
-    process.send_signal(signal.SIGHUP)
-    time.sleep(0.3)
-    assert process.poll() is None
-    process.terminate()
-    _, text = process.communicate(timeout=10)
-    assert "bug=ValueError: a child's fault" in text
-    assert "ended" not in text
-    assert process.returncode == 0
+def test_a_fault_in_a_reload_stops_nobody(tmp_path: Path) -> None:
+    with supervised(tmp_path, "hangs") as parent:
+        parent.wait_for("hanging")
+        parent.signal(signal.SIGHUP)
+        parent.wait_for("bug=ValueError: a child's fault")
+        parent.signal(signal.SIGTERM)
+        assert parent.process.wait(10) == 0
+        assert not [line for line in parent.log() if "ended" in line]
 
 
-def test_a_child_that_does_not_stop_is_killed() -> None:
-    process = supervised("hangs")
-    time.sleep(0.5)
-    began = time.monotonic()
-    process.terminate()
-    _, text = process.communicate(timeout=10)
-    assert 0.4 < time.monotonic() - began < 5
-    assert "not stopped within 0 s" in text or "not stopped within 1 s" in text
-    assert process.returncode == 0
+def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    with supervised(tmp_path, "hangs") as parent:
+        parent.wait_for("hanging")
+        parent.signal(signal.SIGTERM)
+        assert parent.process.wait(10) == 0
+        assert parent.wait_for("killing hangs[")[0].endswith(": not stopped within 0.5 s")

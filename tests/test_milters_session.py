@@ -325,8 +325,10 @@ def test_stopping_finishes_the_message_under_way_and_exits_0(tmp_path: Path) -> 
         smtpd.connect()
         smtpd.envelope(b"<a@far.example>")
         smtpd.content([(b"X-Do", b" sleep")])
-        threading.Timer(0.3, daemon.signal, [signal.SIGTERM]).start()
-        assert smtpd.end().word == "c"
+        smtpd.begin_end()
+        daemon.wait_for("sleeping")
+        daemon.signal(signal.SIGTERM)
+        assert smtpd.outcome().word == "c"
         assert daemon.process.wait(15) == 0
         assert not daemon.path.exists()
         assert daemon.log()[-1] == "stopped"

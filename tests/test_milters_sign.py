@@ -60,7 +60,7 @@ def write_config(
 [general]
 role = "{role}"
 domains = {domains}
-hostname = "{role}.our.example"
+hostname = "host.our.example"
 internal_hosts = ["127.0.0.0/8", "198.51.100.0/24"]
 [dns]
 servers = ["{dns}"]

@@ -71,15 +71,28 @@ def test_systemd_hears_of_start_reload_and_stop(tmp_path: Path) -> None:
 
 
 def test_a_message_that_hangs_does_not_hold_up_the_stop_for_ever(tmp_path: Path) -> None:
-    with start(tmp_path) as daemon, Postfix(daemon.path) as smtpd:
+    path = config(tmp_path)
+    environment = {"PYTHONPATH": str(ROOT), "DRAIN_S": "0.5"}
+    with (
+        running([UNDER_TEST, str(path)], tmp_path / "v.sock", tmp_path / "stderr", **environment) as daemon,
+        Postfix(daemon.path) as smtpd,
+    ):
         smtpd.connect()
         smtpd.envelope(b"<a@far.example>")
         smtpd.content([(b"X-Do", b" hang")])
         smtpd.begin_end()
-        time.sleep(0.3)
+        daemon.wait_for("hanging")
         daemon.signal(signal.SIGTERM)
         assert daemon.process.wait(15) == 0
         daemon.wait_for("stopping with 1 messages unanswered; Postfix keeps them")
+
+
+def test_a_stop_that_systemd_sends_to_every_process_is_a_clean_one(tmp_path: Path) -> None:
+    with start(tmp_path) as daemon:
+        for pid in (*daemon.workers(), daemon.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert daemon.process.wait(15) == 0
+        assert not daemon.path.exists()
 
 
 def test_a_session_that_idles_does_not_hold_up_the_stop(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ workers that share it. The parent never starts a thread (forking would not be sa
 systemd and its children, and so has little to fail at. Asyncio daemons use ``Notifier``, ``on_signals``.
 
 Signals. To the parent: HUP checks the configuration and reloads, TERM and INT stop. To a worker: USR1
-reloads, TERM stops.
+reloads, TERM (or what its role says) stops.
 """
 
 import asyncio
@@ -126,6 +126,8 @@ class Role:
     count: int = 1
     reloads: bool = True
     """Whether USR1 means "read the configuration again" to it."""
+    stop: signal.Signals = signal.SIGTERM
+    """The signal that ends it."""
 
 
 @dataclass(slots=True)
@@ -232,7 +234,8 @@ class Supervisor:
     def _stop(self) -> int:
         self.notifier.stopping()
         alive = {place.pid: place for place in self._places if place.pid}
-        self._signal(alive, signal.SIGTERM)
+        for pid, place in alive.items():
+            os.kill(pid, place.role.stop)  # our child and not yet waited for, so the pid is still its own
         deadline = time.monotonic() + self.grace_s
         while alive and (left := deadline - time.monotonic()) > 0:
             self._collect(alive)
@@ -240,17 +243,12 @@ class Supervisor:
                 signal.sigtimedwait({signal.SIGCHLD}, min(left, 1.0))
         if alive:
             names = ", ".join(f"{place.role.name}[{pid}]" for pid, place in alive.items())
-            self.log.note(f"killing {names}: not stopped within {self.grace_s:.0f} s", level=WARNING)
-            self._signal(alive, signal.SIGKILL)
-            for pid in tuple(alive):
+            self.log.note(f"killing {names}: not stopped within {self.grace_s:g} s", level=WARNING)
+            for pid in alive:
+                os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         self.log.note("stopped")
         return 0
-
-    @staticmethod
-    def _signal(alive: dict[int, _Place], number: signal.Signals) -> None:
-        for pid in alive:
-            os.kill(pid, number)  # our child and not yet waited for, so the pid is still its own
 
     @staticmethod
     def _collect(alive: dict[int, _Place]) -> None:
