@@ -18,7 +18,7 @@ from postvouch.milters import session, workers
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Message
 
-MAX_LOOKUPS = 200
+MAX_LOOKUPS = 400
 """DNS questions for one message: two SPF checks with all that RFC 7208 allows them, keys, DMARC."""
 
 _SHOWN = 4
