@@ -130,13 +130,15 @@ def test_what_is_not_configured_is_left_as_it_is() -> None:
     without = replace(config("srs"), postfix=Postfix())
     main = wired("srs", without).main
     assert "default_transport" not in main
-    assert "smtpd_tls_chain_files" not in main
+    assert "smtpd_tls_cert_file" not in main
     assert "smtpd_tls_security_level" not in main
 
 
-def test_the_key_of_a_certificate_comes_first() -> None:
+def test_the_key_is_in_the_file_of_the_certificate_unless_said() -> None:
     apart = replace(config("mx"), postfix=Postfix(tls_cert="/c.pem", tls_key="/k.pem"))
-    assert wired("mx", apart).main["smtpd_tls_chain_files"] == "/k.pem, /c.pem"
+    assert wired("mx", apart).main["smtpd_tls_key_file"] == "/k.pem"
+    together = replace(config("mx"), postfix=Postfix(tls_cert="/c.pem"))
+    assert wired("mx", together).main["smtpd_tls_key_file"] == "/c.pem"
 
 
 def test_other_milters_come_after_verifying_and_before_signing() -> None:

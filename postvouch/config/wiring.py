@@ -40,7 +40,8 @@ def words(
         "home_map": home_map(general.domains, postfix.home_transport or "smtp:"),
         "internal": networks(general.internal_hosts),
         "networks": networks((*general.internal_hosts, *config.sign.vouching_hosts)),
-        "tls_files": _tls_files(postfix.tls_cert, postfix.tls_key),
+        "tls_cert": postfix.tls_cert,
+        "tls_key": postfix.tls_key or postfix.tls_cert,
         "tls_level": "may" if postfix.tls_cert else "",
         "more": "".join(f", {each}" for each in postfix.more_milters),
         "first": "".join(f"{each}, " for each in postfix.more_milters),
@@ -101,8 +102,3 @@ def networks(each: Iterable[str]) -> str:
 def home_map(domains: Iterable[str], transport: str) -> str:
     """transport_maps that lead our domains home; "smtp:" alone means to the MX of each."""
     return "inline:{" + ", ".join(f"{{{domain}={transport}}}" for domain in domains) + "}"
-
-
-def _tls_files(cert: str, key: str) -> str:
-    # smtpd_tls_chain_files wants each key before its certificates.
-    return ", ".join(dict.fromkeys(filter(None, (key, cert)))) if cert else ""
