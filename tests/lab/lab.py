@@ -25,6 +25,7 @@ DAEMONS = {
     "submission": ("sign", "map", "policy"),
     "relay": ("sign",),
 }
+QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 KEEPERS = ("sender", "sink")
 MAIL_HOSTS = ("sender", "sink", "ldap", *OURS)
 
@@ -121,9 +122,9 @@ class Lab:
 
     def mails(self, host: str, message_id: str = "") -> list[Received]:
         """What a host's users received, all of it or one Message-ID's copies."""
-        # Nothing may have been delivered yet. Letters that arrive while tar reads are seen the next time.
+        # Nothing may have been delivered yet. Letters that arrive while tar reads (exit 1) are seen next time.
         tar = "tar -c -f - --ignore-failed-read --warning=none new"
-        script = f"test -d {MAILDIR}/new || exit 0; cd {MAILDIR}; {tar}"
+        script = f"test -d {MAILDIR}/new || exit 0; cd {MAILDIR}; {tar} || test $? = 1"
         container = self.topology.container(host)
         run = self.engine.raw("exec", "-i", container, "sh", "-c", script)
         found: list[Received] = []
@@ -163,14 +164,14 @@ class Lab:
             raise LetterFailed(f"{late}; in the queues: {self.queues() or 'nothing'}") from None
         return self.mails(host, message_id)
 
-    def queues(self) -> str:
-        """What still waits in the queues of all hosts, a line a message."""
+    def queues(self, hosts: tuple[str, ...] = MAIL_HOSTS) -> str:
+        """What still waits in the queues of the hosts, a line a message."""
 
         def one(host: str) -> str:
             done = self.sh(host, "postqueue -j 2>/dev/null", check=False)
             return "".join(f"{host}: {line[:600]}\n" for line in done.out.splitlines())
 
-        return "".join(self.each(MAIL_HOSTS, one))
+        return "".join(self.each(hosts, one))
 
     def each(self, hosts: tuple[str, ...], work: Callable[[str], str]) -> list[str]:
         """Do something on several hosts, a few at once; the first error is raised."""
@@ -181,13 +182,13 @@ class Lab:
         """As if nothing had been sent: queues and mailboxes empty, every daemon running."""
 
         def one(host: str) -> str:
-            script = "postsuper -d ALL >/dev/null 2>&1; "
+            queues = " ".join(f"/var/spool/postfix/{q}" for q in QUEUES)
+            script = f"find {queues} -type f 2>/dev/null | grep -q . && postsuper -d ALL >/dev/null 2>&1; "
             if host in KEEPERS:
                 script += f"rm -rf {MAILDIR}; "
-            for daemon in DAEMONS.get(host, ()):
-                unit = f"postvouch-{daemon}"
-                start = f"{{ systemctl reset-failed {unit}; systemctl start {unit}; }}"
-                script += f"systemctl is-active -q {unit} || {start}; "
+            if units := " ".join(f"postvouch-{daemon}" for daemon in DAEMONS.get(host, ())):
+                # Already running is nothing to do; one that failed is started all the same.
+                script += f"systemctl reset-failed {units}; systemctl start {units}; "
             if host == "ldap":
                 script += "systemctl start lab-slapd; "
             return self.sh(host, script + "true").text

@@ -70,7 +70,7 @@ def _kill(lab: Lab, story: Story, stop: threading.Event) -> int:
         kills += 1
         if kills <= len(VICTIMS):
             story.show(host, f"kill -9 {unit}")
-        time.sleep(0.5)
+        time.sleep(0.2)
     return kills
 
 
@@ -99,6 +99,10 @@ def every_daemon_is_killed(lab: Lab, story: Story) -> None:
         story.show(stream.word, run.text)
         story.claim(f"every letter of {stream.word} was taken in the end", run.ok, run.text)
     story.tell(f"{kills} kills later the streams have ended. What was put off is tried again.")
+    refused = ("milter-reject:", "NOQUEUE: reject:", "status=deferred")
+    for host in ("sender", "ldap", *DAEMONS):
+        lines = [line for line in lab.journal(host, story.began) if any(word in line for word in refused)]
+        story.show(host, f"{len(lines)} times a letter was put off here", *lines[-1:])
 
     def arrived() -> bool:
         for host in ("sender", "ldap", *DAEMONS):

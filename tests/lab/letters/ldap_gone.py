@@ -39,7 +39,7 @@ def ldap_is_gone(lab: Lab, story: Story) -> None:
 
         def warned() -> list[str]:
             lines = lab.journal("mx", story.began, word="postvouch-map[")
-            return [line for line in lines if re.search(r"ldap", line, re.IGNORECASE) and "age" in line]
+            return [line for line in lines if re.search(r"directory: .* old: LDAP: ", line)]
 
         lines = lab.wait("a line of postvouch-map about the age", warned, timeout_s=40)
         assert isinstance(lines, list)

@@ -52,9 +52,9 @@ def spoof_is_held(lab: Lab, story: Story) -> None:
         line = log_line(lab, "srs", "sign", story, message_id)
         story.show("srs", line)
         story.claim("srs saw no proof of origin", "reason=gate-denied" in line, line)
-        held = [entry for entry in lab.queues().splitlines() if '"queue_name": "hold"' in entry]
+        held = [entry for entry in lab.queues(("srs",)).splitlines() if '"queue_name": "hold"' in entry]
         story.show("srs queue", *held)
-        story.claim("srs holds it", any(entry.startswith("srs:") for entry in held), lab.queues())
+        story.claim("srs holds it", held, lab.queues())
         story.claim("nothing reached the sink", not lab.mails("sink"), "a copy at the sink")
         lab.sh("srs", "postsuper -d ALL hold >/dev/null 2>&1")
 

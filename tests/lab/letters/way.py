@@ -20,9 +20,8 @@ def check_forwarded(story: Story, mail: Received) -> None:
     story.claim("DMARC passes for far.example", mail.dmarc == "pass", judged)
     story.claim("we did not sign what is not ours", "our.example" not in mail.signed_by(), mail.signed_by())
     ours = mail.results("mx.our.example")
-    story.show("mx wrote", ours)
-    for word in ("spf=pass", "dkim=pass", "dmarc=pass"):
-        story.claim(f"our mx recorded {word}", word in ours, ours)
+    missing = [word for word in ("spf=pass", "dkim=pass", "dmarc=pass") if word not in ours]
+    story.claim("our mx had recorded spf=pass, dkim=pass and dmarc=pass", not missing, ours)
 
 
 def role_letter(lab: Lab, story: Story, to: str = "grants@our.example") -> None:
@@ -37,6 +36,7 @@ def role_letter(lab: Lab, story: Story, to: str = "grants@our.example") -> None:
         len(mails) == 2 and {mail.recipient for mail in mails} == ROLE_TARGETS,
         [mail.recipient for mail in mails],
     )
+    story.show("mx wrote", mails[0].results("mx.our.example"))
     for mail in mails:
         check_forwarded(story, mail)
 
