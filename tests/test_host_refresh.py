@@ -170,6 +170,19 @@ def test_without_a_snapshot_and_without_ldap_names_from_files_are_served(tmp_pat
     host.log_file.close()
 
 
+def test_a_source_without_entries_may_come_and_go(host: Host) -> None:
+    host.write("forwards: {alice: a@gmail.example}")
+    host.refresher.refresh()
+    without = host.config
+    ldap = replace(without.ldap, uri=f"ldap://127.0.0.1:{free_port()}")
+    for config, kind in ((replace(without, ldap=ldap), Unavailable), (without, NotFound)):
+        host.refresher.config = config
+        for _ in range(2):
+            host.refresher.refresh()
+            assert isinstance(host.recipient("nobody@our.example"), kind)
+            assert isinstance(host.recipient("alice@our.example"), Found)
+
+
 def test_the_same_failure_is_written_once(host: Host) -> None:
     host.write("forwards: {alice: [")
     host.refresher.refresh()

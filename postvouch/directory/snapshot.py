@@ -101,7 +101,9 @@ def _read(path: Path, known: Snapshot | None) -> Snapshot:
     try:
         with path.open("rb") as file:
             about, digest = _header(path, file.readline(_MAX_HEADER), file.readline(_MAX_HEADER))
-            if known is not None and known.digest == digest and len(known.parts) == len(about):
+            origins = [origin for origin, _, _ in about]
+            same = known is not None and known.digest == digest
+            if known is not None and same and [p.origin for p in known.parts] == origins:
                 pairs = zip(known.parts, about, strict=True)
                 return Snapshot(parts=tuple(replace(p, read_at=a[1]) for p, a in pairs), digest=digest)
             entries: dict[str, list[Entry]] = {origin: [] for origin, _, _ in about}
@@ -173,6 +175,10 @@ class Watch:
         """The directory; None until there was a usable snapshot."""
         compiled = self.compiled
         return None if compiled is None else compiled.directory
+
+    def changed(self) -> bool:
+        """Whether ``poll`` has something to do or to say; cheap."""
+        return self._look() != self._stamp or self._stamp is None
 
     def poll(self) -> bool:
         """Look whether the file is another one, and load it; whether the directory was replaced."""

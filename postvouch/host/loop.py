@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Program:
 def run(program: Program) -> int:
     """Run until TERM; the exit status. uvloop where the host has it."""
     _raise_file_limit()
+    # How long a thread of the background may hold the interpreter while a request waits; the default is 5 ms.
+    sys.setswitchinterval(0.0005)
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
         import uvloop

@@ -5,9 +5,11 @@ directory that shrank too much all of it. Each part carries the time at which it
 age of the directory is the age of its stalest source.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +82,24 @@ def gather(config: Config, previous: Sequence[Part], *, now: float, force: bool 
     return Gathered(parts=parts, compiled=compiled, failures=tuple(failures), problems=problems)
 
 
+@contextmanager
+def _undisturbed(watch: snapshot.Watch) -> Iterator[None]:
+    """Build a large directory without stopping those who ask meanwhile.
+
+    The cyclic collector would visit every name again and again with all threads stopped (a third of a second
+    for 100000 names). Names form no cycles; new ones are kept out of its sight for good.
+    """
+    before = watch.directory
+    gc.disable()
+    try:
+        yield
+    finally:
+        after = watch.directory
+        if after is not None and (before is None or after.names is not before.names):
+            gc.freeze()
+        gc.enable()
+
+
 class Refresher:
     """Owns the snapshot file of this host (postvouch-map). Start it once; ask ``directory`` at any time."""
 
@@ -137,11 +157,19 @@ class Refresher:
         previous = watch.snapshot.parts if watch.snapshot else ()
         gathered = gather(config, previous, now=self._clock(), force=force)
         digest = snapshot.digest_of(gathered.parts)
-        changed = watch.snapshot is None or watch.snapshot.digest != digest
-        taken = snapshot.Snapshot(parts=gathered.parts, digest=digest)
+        origins = [part.origin for part in gathered.parts]
+        changed = [part.origin for part in previous] != origins or (
+            watch.snapshot is None or watch.snapshot.digest != digest
+        )
+        parts = gathered.parts
+        if watch.snapshot is not None and not changed:
+            # The same names: keep the ones that are there and not a second copy, take only the times.
+            pairs = zip(watch.snapshot.parts, parts, strict=True)
+            parts = tuple(replace(old, read_at=new.read_at) for old, new in pairs)
+        taken = snapshot.Snapshot(parts=parts, digest=digest)
         watch.take(taken, gathered.compiled if changed else None)
         try:
-            snapshot.save(watch.path, gathered.parts)
+            snapshot.save(watch.path, parts)
             watch.wrote()
         except OSError as error:
             gathered = replace(gathered, failures=(*gathered.failures, f"{watch.path}: {error.strerror}"))
@@ -152,8 +180,9 @@ class Refresher:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._watch.poll()
-                self.refresh()
+                with _undisturbed(self._watch):
+                    self._watch.poll()
+                    self.refresh()
             except Exception as error:
                 self._log.exception("", error)
             self._first.set()
@@ -239,7 +268,9 @@ class Follower:
 
     def _look(self) -> None:
         try:
-            self._watch.poll()
+            if self._watch.changed():
+                with _undisturbed(self._watch):
+                    self._watch.poll()
         except Exception as error:
             self._log.exception("", error)
         if self._watch.problem != self._said:
