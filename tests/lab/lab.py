@@ -122,7 +122,7 @@ class Lab:
 
     def mails(self, host: str, message_id: str = "") -> list[Received]:
         """What a host's users received, all of it or one Message-ID's copies."""
-        # Nothing may have been delivered yet. Letters that arrive while tar reads (exit 1) are seen next time.
+        # Nothing may have been delivered yet. What arrives while tar reads (exit 1) is seen next time.
         tar = "tar -c -f - --ignore-failed-read --warning=none new"
         script = f"test -d {MAILDIR}/new || exit 0; cd {MAILDIR}; {tar} || test $? = 1"
         container = self.topology.container(host)
