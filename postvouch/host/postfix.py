@@ -112,8 +112,10 @@ def systemd_runs() -> bool:
 
 
 def start_units(daemons: Iterable[str]) -> None:
-    """Enable the units of our daemons and start them, in this order; one that runs reads its configuration again,
-    or it would go on in the role it had. PostfixError: one does not come up."""
+    """Enable the units of our daemons and start them, in this order. PostfixError: one does not come up.
+
+    One that runs already reads its configuration again, or it would go on in the role it had.
+    """
     for daemon in daemons:
         _run("systemctl", "enable", "--quiet", f"postvouch-{daemon}.service")
         _run("systemctl", "reload-or-restart", f"postvouch-{daemon}.service", timeout_s=120)
