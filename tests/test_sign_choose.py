@@ -370,3 +370,19 @@ def test_a_network_with_host_bits_is_forgiven_and_junk_is_an_error() -> None:
     assert str(networks(["10.0.0.1/8"])[0]) == "10.0.0.0/8"
     with pytest.raises(ValueError, match="does not appear to be"):
         networks(["mx.our.example"])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"bob@our.\r\n example, x@far.example",
+        b'bob@our(a(b)).example, "',
+        b"=?utf-8?q?bob=40our=2Eexample?=",
+        "bob@ｏｕｒ.example".encode(),
+        b"bob@our.ex\0ample",
+    ],
+)
+def test_a_from_that_only_some_reader_takes_for_ours_does_not_leave_in_the_ordinary_way(value: bytes) -> None:
+    choice = decide(MX, (b"From", value), (b"From", b"x@far.example"))
+    assert isinstance(choice, NotSigned)
+    assert choice.unproven

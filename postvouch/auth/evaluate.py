@@ -4,25 +4,19 @@ Pure given a resolver and the time. Never raises: what one method cannot do is i
 other's. DMARC takes SPF and DKIM from here and from nowhere else, least of all from header fields.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from postvouch.auth import dkim, dmarc, spf
+from postvouch.auth.mentioned import mentioned
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
 from postvouch.values.dns import Resolver
-from postvouch.values.domain import AddressError, parse_domain
 from postvouch.values.message import Message
 
 T = TypeVar("T")
 _FAULT = "internal error"
-# Blanks, controls, quotes, backslashes, octets that were not UTF-8, comments that nest no further.
-_SKIPPED = re.compile(r"\([^()]*+\)|[\x00-\x20\x7f-\xa0\"\\\u200b-\u200f\ufeff\ud800-\udfff]+")
-_NAME = re.compile(r"[A-Za-z0-9_.\-\u00a1-\U0010ffff]++")
-# IDNA is slow; nobody writes as so many.
-_MAX_U_LABELS = 100
 
 
 def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
@@ -57,10 +51,12 @@ def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
     if policy.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
         # Our own fault refuses nobody's mail for good.
         policy = replace(policy, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
-    mentioned = () if isinstance(author, OneAuthor) else _kept(lambda: _mentioned(message), lambda _: ())
-    return Findings(
-        spf=mail_from, helo=helo, dkim=signatures, dmarc=policy, author=author, mentioned=mentioned
+    names = (
+        ()
+        if isinstance(author, OneAuthor)
+        else _kept(lambda: mentioned([field.value for field in message.named(b"from")]), lambda _: ())
     )
+    return Findings(spf=mail_from, helo=helo, dkim=signatures, dmarc=policy, author=author, mentioned=names)
 
 
 def unchecked(message: Message, why: str) -> Findings:
@@ -78,21 +74,6 @@ def _author(message: Message) -> Author:
         lambda: parse_author([field.value for field in message.named(b"from")]),
         lambda why: MalformedAuthor(why),
     )
-
-
-def _mentioned(message: Message) -> tuple[str, ...]:
-    """Domain names in the From fields, with all that a lenient parser may skip taken out first."""
-    runs: set[str] = set()
-    for field in message.named(b"from"):
-        text = _SKIPPED.sub("", field.value.decode("utf-8", "surrogateescape"))
-        runs.update(run for run in _NAME.findall(text) if "." in run)
-    names = {run.strip(".").lower() for run in runs if run.isascii()}
-    for run in sorted(run for run in runs if not run.isascii())[:_MAX_U_LABELS]:
-        try:
-            names.add(parse_domain(run.strip(".")))
-        except AddressError:
-            continue
-    return tuple(sorted(names))
 
 
 def _kept(work: Callable[[], T], otherwise: Callable[[str], T]) -> T:

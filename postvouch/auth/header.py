@@ -14,7 +14,17 @@ from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, S
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Client, Envelope, Message
 
-__all__ = ["FIELD_NAME", "AuthresError", "Parsed", "ResInfo", "claims", "format_field", "parse", "removals"]
+__all__ = [
+    "FIELD_NAME",
+    "AuthresError",
+    "Parsed",
+    "ResInfo",
+    "claims",
+    "decoded",
+    "format_field",
+    "parse",
+    "removals",
+]
 
 FIELD_NAME = "Authentication-Results"
 
@@ -104,7 +114,7 @@ def claims(value: bytes, authserv_id: str) -> bool:
     heads = {head for gap in (" ", "") if (head := _head(text, gap)) is not None}
     if not heads:
         return True
-    return any(_starts_with(_folded(form, enough), ours) for head in heads for form in (head, _decoded(head)))
+    return any(_starts_with(_folded(form, enough), ours) for head in heads for form in (head, decoded(head)))
 
 
 def _head(text: str, gap: str) -> str | None:
@@ -152,15 +162,15 @@ def _folded(text: str, limit: int) -> str:
     return unicodedata.normalize("NFKC", text.translate(_VISIBLE).lstrip(" ")[:limit]).casefold()
 
 
-def _decoded(text: str) -> str:
-    """Encoded-words decoded, as readers do that decode every header field."""
+def decoded(text: str, charset: str = "latin-1") -> str:
+    """Encoded-words decoded, as readers do that decode every header field; all in one ``charset``."""
 
     def plain(found: re.Match[str]) -> str:
         octets = found[2].encode("utf-8", "surrogateescape")
         try:
             if found[1] in "qQ":
-                return binascii.a2b_qp(octets, header=True).decode("latin-1")
-            return base64.b64decode(octets + b"==").decode("latin-1")
+                return binascii.a2b_qp(octets, header=True).decode(charset, "replace")
+            return base64.b64decode(octets + b"==").decode(charset, "replace")
         except ValueError:
             return found[0]
 

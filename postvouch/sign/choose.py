@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from postvouch.auth.mentioned import mentions
 from postvouch.sign.keys import KeyRing, SigningKey
 from postvouch.sign.vouch import doubt
 from postvouch.values.address import (
@@ -157,9 +158,8 @@ def _unclear(
     unproven = False
     if origin is _Origin.VOUCHING and not rules.sign_unauthenticated:
         # Some reader down the road will settle on one address; it must not be ours.
-        seen = b"\n".join(field.value for field in message.named(b"from")).lower()
-        ours = rules.domains.union(ring.domains())
-        unproven = any(domain.encode() in seen for domain in ours)
+        values = [field.value for field in message.named(b"from")]
+        unproven = mentions(values, rules.domains.union(ring.domains()))
     return NotSigned(code=code, reason=reason, unproven=unproven)
 
 

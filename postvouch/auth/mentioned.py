@@ -1,0 +1,90 @@
+"""Which domains could a careless reader make out in a From: that does not hold exactly one author?
+
+A broken From: proves nothing, yet some reader down the road will settle on one address in it. So the text is
+squeezed as far as any lenient parser might go, and then searched. This errs on the side of finding: it keeps
+a spoof from dodging the rules about our own domains, and nobody is believed because of it. Linear.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from postvouch.auth.header import decoded
+from postvouch.values.domain import AddressError, parse_domain
+
+_COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
+_NAME = re.compile(r"[a-z0-9_.\-\u00a1-\U0010ffff]++")
+# IDNA is slow; nobody writes as so many.
+_MAX_U_LABELS = 100
+
+
+class _Plain(dict[int, str]):
+    """What a character may come down to: itself without case and width, or nothing (blanks, controls, quotes,
+    invisible ones, octets that were not UTF-8). Bounded: strangers fill it."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if unicodedata.category(character)[0] in "CZ" or character in '"\\':
+            plain = ""
+        else:
+            # IDNA's other full stops (UTS 46) are dots to whoever maps before he looks.
+            plain = unicodedata.normalize("NFKC", character).lower().replace("\u3002", ".")
+        if len(self) < 4096:
+            self[code] = plain
+        return plain
+
+
+_PLAIN = _Plain()
+
+
+def mentioned(values: Iterable[bytes]) -> tuple[str, ...]:
+    """Domain names in the values of the From fields, as lower-case A-labels, sorted."""
+    names = {run.strip(".") for text in _readings(values) for run in _NAME.findall(text)}
+    names = {name for name in names if "." in name}
+    found = {name for name in names if name.isascii()}
+    for name in sorted(names - found)[:_MAX_U_LABELS]:
+        try:
+            found.add(parse_domain(name))
+        except AddressError:
+            continue
+    return tuple(sorted(found))
+
+
+def mentions(values: Iterable[bytes], domains: Iterable[str]) -> bool:
+    """Whether one of ``domains`` (lower-case A-labels) stands in the From fields, in any spelling."""
+    wanted = {form for domain in domains for form in (domain, _u_labels(domain))}
+    return any(form in text for text in _readings(values) for form in wanted)
+
+
+def _readings(values: Iterable[bytes]) -> set[str]:
+    """Each value squeezed, with and without its comments, its encoded-words as they are and decoded."""
+    texts = {value.decode("utf-8", "surrogateescape") for value in values}
+    texts |= {decoded(text, charset) for text in texts for charset in ("utf-8", "latin-1")}
+    return {form.translate(_PLAIN) for text in texts for form in (text, _without_comments(text))}
+
+
+def _without_comments(text: str) -> str:
+    """The text outside comments; a parenthesis without its partner stays."""
+    kept: list[str] = []
+    depth = end = opened = 0
+    for found in _COMMENT_STEP.finditer(text):
+        if found[0] == "(":
+            opened = opened if depth else found.start()
+            depth += 1
+        elif found[0] == ")" and depth:
+            depth -= 1
+            if not depth:
+                kept.append(text[end:opened])
+                end = found.end()
+    return "".join((*kept, text[end:]))
+
+
+def _u_labels(domain: str) -> str:
+    """The domain as people write it, folded as the text is."""
+    labels = []
+    for label in domain.split("."):
+        try:
+            labels.append(label[4:].encode().decode("punycode") if label.startswith("xn--") else label)
+        except UnicodeError:
+            labels.append(label)
+    return ".".join(labels).translate(_PLAIN)
