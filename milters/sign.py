@@ -36,12 +36,13 @@ class Signer:
         self._unproven = Unproven.of(config)
         self._problem = ""
         self._rules = choose.Rules(
-            domains=frozenset(config.general.domains),
+            domains=_ours(config),
             internal=choose.networks(config.general.internal_hosts),
             vouching=choose.networks(config.sign.vouching_hosts),
             vouching_id=config.sign.vouching_id,
             sign_unauthenticated=config.sign.sign_unauthenticated,
             check_owner=config.sign.check_owner,
+            rewrites=config.general.role == "srs",
         )
         self._cover = dkim.Rules(
             headers=config.sign.sign_headers,
@@ -92,6 +93,12 @@ class Signer:
             return True
         # It may have been given that address since.
         return None if time.time() - directory.verified_at > self._config.map.hard_age else False
+
+
+def _ours(config: Config) -> frozenset[str]:
+    """Our domains, those of rewritten senders included: a From: in them is what SPF would align with."""
+    rewritten = (config.srs.domain, config.srs.unproven_domain) if config.general.role == "srs" else ()
+    return frozenset(filter(None, (*config.general.domains, *rewritten)))
 
 
 def _author(author: Author) -> tuple[tuple[str, str], ...]:

@@ -349,3 +349,12 @@ def test_without_srs_secrets_the_unproven_letter_waits(tmp_path: Path) -> None:
     (tmp_path / "srs.secrets").write_bytes(b"\n")
     decision = handled(tmp_path, role="srs", client=MX, **FORWARD)
     assert (decision.verdict, decision.code) == (Defer(LATER), "srs-problem")
+
+
+@pytest.mark.parametrize("setting", ['domain = "bounces.example"', 'unproven_domain = "bounces.example"'])
+def test_a_from_of_the_domain_of_rewritten_senders_needs_proof_without_being_listed(
+    tmp_path: Path, setting: str
+) -> None:
+    author = "ceo@bounces.example"
+    decision = handled(tmp_path, role="srs", client=MX, author=author, extra=VOUCHED, srs=setting)
+    assert (decision.verdict, decision.code) == (Quarantine(HELD), "gate-denied")

@@ -1,6 +1,7 @@
 """Who may speak as us: every client, every From:, every word of the mx, and nothing signed by default."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -386,3 +387,13 @@ def test_a_from_that_only_some_reader_takes_for_ours_does_not_leave_in_the_ordin
     choice = decide(MX, (b"From", value), (b"From", b"x@far.example"))
     assert isinstance(choice, NotSigned)
     assert choice.unproven
+
+
+@pytest.mark.parametrize("author", [BOB, "bob@our.example, x@far.example"])
+def test_a_host_that_rewrites_senders_lets_no_unknown_client_speak_as_us(author: str) -> None:
+    """An mx that connects by an address which vouching_hosts lacks, say its IPv6 one."""
+    closed = decide(STRANGER, (b"From", author.encode()), rules=replace(RULES, rewrites=True))
+    elsewhere = decide(STRANGER, (b"From", author.encode()))
+    assert isinstance(closed, NotSigned)
+    assert isinstance(elsewhere, NotSigned)
+    assert (closed.unproven, elsewhere.unproven) == (True, False)

@@ -39,7 +39,11 @@ def networks(texts: Iterable[str]) -> tuple[IpNetwork, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The settings that decide. ``domains`` are ours, lower-case A-labels."""
+    """The settings that decide. ``domains`` are ours, lower-case A-labels.
+
+    ``rewrites``: this host puts our domain into envelope senders (role srs), so that even an unsigned spoof
+    would pass DMARC at its target, whoever brought it.
+    """
 
     domains: frozenset[str] = frozenset()
     internal: tuple[IpNetwork, ...] = ()
@@ -47,6 +51,7 @@ class Rules:
     vouching_id: str = ""
     sign_unauthenticated: bool = False
     check_owner: bool = True
+    rewrites: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +66,9 @@ class Signing:
 class NotSigned:
     """Let it pass without a signature of ours.
 
-    ``unproven``: it came through one of our mx hosts, its From: is or may be read as ours, and nobody vouches
-    for it; forwarded in the ordinary way it would pass DMARC by our own SPF (sign.on_unproven).
+    ``unproven``: it came through one of our mx hosts, or through nobody we know to a host that rewrites
+    senders, its From: is or may be read as ours, and nobody vouches for it; forwarded in the ordinary way it
+    would pass DMARC by our own SPF (sign.on_unproven).
     """
 
     code: str
@@ -122,7 +128,8 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
     if keys is None and not _ours(address.domain, rules.domains):
         return NotSigned(code="not-ours", reason=f"{address.domain} is none of our domains")
     if origin is _Origin.STRANGER:
-        return NotSigned(code="not-internal", reason="no login, and the client is not one of our hosts")
+        reason = "no login, and the client is not one of our hosts"
+        return NotSigned(code="not-internal", reason=reason, unproven=_is_gated(origin, rules))
     if origin is _Origin.VOUCHING:
         # Before everything else: a forged signature of ours must not open a way around the gate.
         why = "" if rules.sign_unauthenticated else doubt(message, address.domain, rules.vouching_id)
@@ -156,11 +163,17 @@ def _unclear(
     if origin is _Origin.LOGIN and rules.check_owner:
         return Refusal(reply=AUTHOR_UNCLEAR, code=code, reason=reason)
     unproven = False
-    if origin is _Origin.VOUCHING and not rules.sign_unauthenticated:
+    if _is_gated(origin, rules):
         # Some reader down the road will settle on one address; it must not be ours.
         values = [field.value for field in message.named(b"from")]
         unproven = mentions(values, rules.domains.union(ring.domains()))
     return NotSigned(code=code, reason=reason, unproven=unproven)
+
+
+def _is_gated(origin: _Origin, rules: Rules) -> bool:
+    """Whether a From: of ours needs the word of the mx before it may leave in the ordinary way."""
+    strangers = _Origin.STRANGER if rules.rewrites else _Origin.VOUCHING
+    return origin in (_Origin.VOUCHING, strangers) and not rules.sign_unauthenticated
 
 
 def _ours(domain: str, domains: frozenset[str]) -> bool:
