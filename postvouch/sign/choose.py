@@ -28,6 +28,7 @@ from postvouch.values.reply import AUTHOR_NOT_OWNED, AUTHOR_UNCLEAR, KEY_PROBLEM
 from postvouch.wire import taglist
 
 IpNetwork = IPv4Network | IPv6Network
+_MAX_SIGNATURES = 100
 Owns = Callable[[str, Address], bool | None]
 """``owns(login, address)``: may this login use this address? None: the directory cannot say now."""
 
@@ -215,7 +216,7 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
 
 def _signed_already(message: Message, domains: set[str]) -> bool:
     """Whether a signature of one of these domains is there: content filters bring letters back."""
-    for field in message.named(b"dkim-signature"):
+    for field in message.named(b"dkim-signature")[:_MAX_SIGNATURES]:
         try:
             d = taglist.parse(field.value).get(b"d", b"")
             if parse_domain(d.decode()) in domains:
