@@ -105,6 +105,16 @@ def test_a_file_that_is_missing_or_cannot_be_read_is_a_problem(tmp_path: Path) -
     ]  # fmt: skip
 
 
+def test_a_folder_that_cannot_be_read_is_no_folder_without_names(tmp_path: Path) -> None:
+    """Else a fresh host with a wrong mode on names.d would answer 550 for everybody."""
+    (tmp_path / "names.d").symlink_to("names.d")
+    _, found = files.read([f"{tmp_path}/names.d/*.yaml"], ("our.example",), now=1.0)
+    assert [str(p) for p in found] == [
+        f"{tmp_path}/names.d/*.yaml: cannot be read: Too many levels of symbolic links"
+    ]
+    assert found[0].fatal
+
+
 @given(st.binary(max_size=200) | st.text(alphabet="adfil:{}[],&*!|>-\"'\n @.", max_size=120).map(str.encode))
 def test_no_file_whatever_raises(octets: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".yaml") as file:

@@ -6,6 +6,7 @@ and no boolean. A file that cannot be read in full gives a fatal problem; what i
 """
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,7 @@ def read(patterns: Iterable[str], domains: Iterable[str], *, now: float) -> tupl
 def _matching(patterns: Iterable[str], text: _Text) -> Iterator[Path]:
     seen: set[str] = set()
     for pattern in patterns:
+        _look_into(pattern, text)
         found = sorted(glob.glob(pattern))
         if not found and not glob.has_magic(pattern):
             text.say(pattern, "no such file")
@@ -73,6 +75,20 @@ def _matching(patterns: Iterable[str], text: _Text) -> Iterator[Path]:
             if name not in seen:
                 seen.add(name)
                 yield Path(name)
+
+
+def _look_into(pattern: str, text: _Text) -> None:
+    """Say so where the folder of a pattern cannot be read: glob(3) calls that "no files", and then nobody
+    would exist."""
+    folder = os.path.dirname(pattern)
+    if not glob.has_magic(pattern) or glob.has_magic(folder):
+        return
+    try:
+        os.scandir(folder or ".").close()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        text.say(pattern, f"cannot be read: {error.strerror}")
 
 
 def _read_file(path: Path, text: _Text) -> None:
