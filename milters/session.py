@@ -42,6 +42,7 @@ PROTOCOL = (
     | milter.P_HDR_LEADSPC
 )
 BACKLOG = 512
+MAX_HEADER = 4 << 20  # octets of all fields, 64 more for each: 10 MB of tiny ones would be hundreds here
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -74,8 +75,8 @@ class Session:
     """One connection from Postfix."""
 
     __slots__ = (
-        "_body", "_client", "_context", "_door", "_fields", "_in_data", "_leading_space", "_limit", "_login",
-        "_no_reply", "_number", "_queue_id", "_recipients", "_sender", "_size",
+        "_body", "_client", "_context", "_door", "_fields", "_header_size", "_in_data", "_leading_space",
+        "_limit", "_login", "_no_reply", "_number", "_queue_id", "_recipients", "_sender", "_size",
     )  # fmt: skip
 
     def __init__(self, context: Any, door: Door, protocol: int) -> None:
@@ -129,7 +130,9 @@ class Session:
             value = b" " + value
         if b"\n" in value:
             value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        self._fields.append(Field(name.encode(), value))
+        self._header_size += len(name) + len(value) + 64
+        if self._header_size <= MAX_HEADER:
+            self._fields.append(Field(name.encode(), value))
         return self._silent(milter.P_NR_HDR)
 
     def body(self, chunk: bytes) -> int:
@@ -147,8 +150,9 @@ class Session:
         handler = self._door.handler
         try:
             message = self._message()
-            if self._size > self._limit:
-                decision = Decision(verdict=Defer(LATER), code="body-too-long")
+            if self._size > self._limit or self._header_size > MAX_HEADER:
+                code = "body-too-long" if self._size > self._limit else "header-too-long"
+                decision = Decision(verdict=Defer(LATER), code=code)
             else:
                 decision = handler.handle(message)
             answer = self._apply(decision)
@@ -178,7 +182,8 @@ class Session:
         self._recipients: list[str] = []
         self._fields: list[Field] = []
         self._body: list[bytes] = []
-        self._size, self._limit, self._in_data, self._login = 0, self._door.handler.max_body, False, ""
+        self._header_size, self._size, self._limit = 0, 0, self._door.handler.max_body
+        self._in_data, self._login = False, ""
 
     def _silent(self, step: int) -> int:
         """The return value of a step to which no reply was negotiated, or that of a polite old MTA."""

@@ -185,6 +185,15 @@ def test_a_body_above_the_limit_is_deferred_not_cut(shared: Daemon, postfix: Pos
     assert "octets=102400" in shared.wait_for("4Fits: ")[0]
 
 
+def test_a_header_above_the_limit_is_deferred_not_cut(shared: Daemon, postfix: Postfix) -> None:
+    many: Header = [(b"X", b" " + b"y" * 60_000)] * 69
+    assert postfix.message(many, b"", queue_id="4FitsH").word == "c"
+    outcome = postfix.message([*many, *many[:2]], b"", queue_id="4LongH")
+    assert outcome.text.startswith("451 4.7.1")
+    assert "action=defer, reason=header-too-long" in shared.wait_for("4LongH: ")[0]
+    assert postfix.message(PLAIN, b"x", queue_id="4AfterH").word == "c"
+
+
 def test_an_aborted_message_is_logged_and_forgotten(shared: Daemon, postfix: Postfix) -> None:
     postfix.envelope(b"<gone@far.example>")
     postfix.content([(b"X-Do", b" reject")], b"half", "4Gone")
