@@ -356,6 +356,21 @@ def test_the_cache_is_bounded_and_drops_the_oldest(server: Server) -> None:
     assert len(server.asked) == 1
 
 
+def test_the_cache_is_bounded_in_octets_and_forgets_them_with_the_entry(server: Server) -> None:
+    clock = Clock()
+    ask = resolver(server, cache_entries=100, clock=clock)
+    text = " ".join(['"' + "x" * 250 + '"'] * 100)
+    for n in range(6):
+        server.answers[f"n{n}.example"] = records(f"n{n}.example TXT {text}")
+        assert ask.lookup(f"n{n}.example", "TXT").status is Status.FOUND
+    held = [key[0] for key in ask._cache._entries]
+    assert held == ["n2.example.", "n3.example.", "n4.example.", "n5.example."]
+    clock.shift = 1000
+    for n in range(6):
+        ask.lookup(f"n{n}.example", "TXT")
+    assert len(ask._cache) == 4
+
+
 def test_a_message_may_ask_so_often_and_no_more(server: Server) -> None:
     server.answers["a.example"] = records("a.example A 192.0.2.1")
     budget = resolver(server).for_message(5, 3)

@@ -35,6 +35,8 @@ MAX_NEGATIVE_TTL_S = 3600
 FAILURE_TTL_S = 5
 # Twice SPF at its limits with ten hosts a term, ten signatures and their tree walks stay below.
 MESSAGE_LOOKUPS = 400
+# What an answer in the cache may hold on average, in octets: strangers can publish 64 kB at each name.
+MEAN_OCTETS = 1024
 # Fits every path without fragments; longer answers come over TCP.
 UDP_PAYLOAD = 1232
 
@@ -48,10 +50,11 @@ _Entry = Records | _Failure
 
 
 class _Cache:
-    """A bounded map with expiry; the entry unused for longest goes first."""
+    """A map with expiry, bounded in entries and octets; the entry unused for longest goes first."""
 
     def __init__(self, limit: int, clock: Callable[[], float]) -> None:
         self._limit = limit
+        self._octets = 0
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[str, str], tuple[float, _Entry]] = OrderedDict()
@@ -62,7 +65,7 @@ class _Cache:
             if held is None:
                 return None
             if held[0] <= self._clock():
-                del self._entries[key]
+                self._drop(key)
                 return None
             self._entries.move_to_end(key)
             return held[1]
@@ -71,13 +74,26 @@ class _Cache:
         if ttl_s <= 0 or not self._limit:
             return
         with self._lock:
+            if key in self._entries:
+                self._drop(key)
             self._entries[key] = (self._clock() + ttl_s, entry)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._limit:
-                self._entries.popitem(last=False)
+            self._octets += _octets(entry)
+            while len(self._entries) > self._limit or self._octets > self._limit * MEAN_OCTETS:
+                self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        self._octets -= _octets(self._entries.pop(key)[1])
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _octets(entry: _Entry) -> int:
+    """How much memory an answer takes, roughly."""
+    if isinstance(entry, _Failure):
+        return 0
+    # Each value is an object of its own; a text of one octet is not free.
+    return sum(64 + (len(value) if isinstance(value, bytes) else 0) for value in entry.values)
 
 
 class DnsResolver:
