@@ -9,7 +9,7 @@
 #   lab [--release 12|13] [PYTEST ARGS]   the letters as tests; the lab stays up
 #   deb [--release 12|13]    build the Debian package into .do/deb/<release>/
 #   fmt                      format the source
-#   man                      write the manual pages again
+#   man                      write the manual pages and the list of standards again
 #   clean                    remove .do/ and every cache; the lab and its images too
 set -eu
 
@@ -100,7 +100,8 @@ do_check() {
     venv_check
     bin=$state/venv-check/bin
     say "ruff"
-    "$bin/ruff" check -q . && "$bin/ruff" format -q --check .
+    "$bin/ruff" check -q .
+    "$bin/ruff" format -q --check .
     say "mypy --strict"
     "$bin/mypy"
     # A developer's machine gets no mail server, slapd or redis from us; ./do test runs those tests in containers.
@@ -117,7 +118,7 @@ pytest_lab() {
     release=$1
     shift
     venv lab 1 'pytest>=7.2' 'pytest-timeout>=2.1' 'pytest-randomly>=3.12'
-    PV_RELEASE=$release "$state/venv-lab/bin/python" -m pytest -p no:cacheprovider -ra --timeout=900 tests/lab "$@"
+    PV_RELEASE=$release "$state/venv-lab/bin/python" -m pytest -p no:cacheprovider --confcutdir=tests/lab -ra --timeout=900 tests/lab "$@"
 }
 
 # stage NAME COMMAND...: one part of ./do test, its output kept in .do/log/, its last line for the end.
@@ -184,7 +185,11 @@ case $command in
         "$state/venv-check/bin/ruff" check -q --fix . || true
         "$state/venv-check/bin/ruff" format .
         ;;
-    man) venv_check; "$state/venv-check/bin/python" docs/man/write.py ;;
+    man)
+        venv_check
+        "$state/venv-check/bin/python" -m postvouch.cli.manpages docs/man
+        "$state/venv-check/bin/python" docs/rfcindex.py
+        ;;
     clean)
         if command -v podman >/dev/null || command -v docker >/dev/null; then lab down --all || true; fi
         $as_root rm -rf .do .tox build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,12 @@ from lab.ours import PASSWORDS
 from lab.post import ALICE
 from lab.story import Story, letter
 
-VICTIMS = [(host, daemon) for host, daemons in DAEMONS.items() for daemon in daemons]
+ROUNDS = 3
+# One of each host in turn, so that no way is left in peace for long.
+VICTIMS = sorted(
+    ((host, daemon) for host, daemons in DAEMONS.items() for daemon in daemons),
+    key=lambda victim: (DAEMONS[victim[0]].index(victim[1]), victim[0]),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +65,20 @@ def _run(lab: Lab, stream: Stream, prefix: str) -> Done:
 
 
 def _kill(lab: Lab, story: Story, stop: threading.Event) -> int:
-    """Kill the daemons one after the other, all their processes at once, until the streams have ended."""
+    """Kill the daemons one after the other, all their processes at once: every one, and ROUNDS times at most.
+
+    Between two kills a daemon has time to start; letters that never find all of them at work would prove little.
+    """
     kills = 0
     for host, daemon in itertools.cycle(VICTIMS):
-        if stop.is_set() and kills >= len(VICTIMS):
+        if kills >= len(VICTIMS) * (1 if stop.is_set() else ROUNDS):
             return kills
         unit = f"postvouch-{daemon}"
         lab.sh(host, f"systemctl kill --kill-who=all -s KILL {unit} || systemctl kill -s KILL {unit}")
         kills += 1
         if kills <= len(VICTIMS):
             story.show(host, f"kill -9 {unit}")
-        time.sleep(0.2)
+        time.sleep(1)
     return kills
 
 
