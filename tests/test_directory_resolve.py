@@ -1,5 +1,7 @@
 """What each map answers, by role, for every shape of key that Postfix asks for."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,3 +242,11 @@ def test_before_the_names_were_ever_read_our_domains_defer_and_others_do_not() -
     assert isinstance(believed(nothing, "recipients", "alice@our.example", 1e9), Unavailable)
     assert isinstance(believed(nothing, "alias-domain", "old.example", 1e9), Unavailable)
     assert isinstance(believed(nothing, "alias", "x@far.example", 1e9), NotFound)
+
+
+def test_a_key_longer_than_any_name_is_no_address_and_costs_nothing() -> None:
+    made = directory()
+    began = time.process_time()
+    for _ in range(100):
+        assert not resolve.may_send(made, "bob", "bob" + "+" * 20_000 + "@our.example")
+    assert time.process_time() - began < 1

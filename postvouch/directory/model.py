@@ -16,6 +16,8 @@ from postvouch.values.address import AddressError, parse_address, parse_domain, 
 FILES = "files"
 LDAP = "ldap"
 
+# No name of ours is longer; a letter's From: may be, and looking for its sub-addresses is quadratic.
+_MAX_QUERY = 1000
 _ATOM = r"[A-Za-z0-9_+=!#$%&*/?^~'{|}`-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PLAIN = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+@(?:{_LABEL}\.)*+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
@@ -166,6 +168,8 @@ def query_key(text: str) -> str | None:
     smtpd(8) asks for ``"a b"@our.example`` and again, unquoted, for ``a b@our.example``; the second is not an
     address by RFC 5321 but names the same mailbox.
     """
+    if len(text) > _MAX_QUERY:
+        return None
     try:
         return key_of(text)
     except AddressError:
