@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from names import read
 from servers import Slapd, free_port, ldif_of
 
 from postvouch.config.schema import Duration, Ldap, SecretPath
@@ -217,6 +218,28 @@ def test_an_alias_attribute_takes_nobody_elses_address() -> None:
         assert resolve.forward(directory, "bob@our.example").value == "bob@riseup.example"  # type: ignore[union-attr]
         assert resolve.owners(directory, "x@our.example") == Found("mallory")
         assert any("belongs to uid=bob,ou=users" in p for p in problems)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["carol@our.example", "carol@old.example", "bob@old.example", "team@old.example"]
+)
+def test_an_alias_attribute_takes_nobodys_address_from_the_files_or_an_alias_domain(wanted: str) -> None:
+    named, _ = read(
+        "domains: {our.example: primary, old.example: our.example}\n"
+        "aliases: {team: [carol]}\nlogins: {carol: [carol@our.example]}\n"
+    )
+    entries, _ = ldap.translate(
+        [
+            record("mallory", emailForward="m@far.example", emailAlias=f"{wanted} x@old.example"),
+            record("bob"),
+        ],
+        Ldap(alias_attribute="emailAlias"),
+        "our.example",
+    )
+    made = compile_directory([named, Part(origin=LDAP, entries=entries, read_at=1.0)])
+    assert not resolve.may_send(made.directory, "mallory", wanted)
+    assert any(f"{wanted} belongs to " in problem.text for problem in made.problems)
+    assert resolve.may_send(made.directory, "mallory", "x@old.example")
 
 
 def test_an_attribute_gives_no_right_to_a_strangers_address() -> None:

@@ -60,6 +60,7 @@ class _Work:
     names: dict[str, Name] = field(default_factory=dict)
     fatal: dict[str, bool] = field(default_factory=dict)
     logins: dict[str, dict[str, None]] = field(default_factory=dict)
+    holders: dict[str, list[str]] = field(default_factory=dict)
     roles: dict[str, dict[str, None]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -84,6 +85,8 @@ class _Work:
                 # owner may edit.
                 keys = [key for key in entry.values if fatal or domain_of(key) in self.domains]
                 self.logins.setdefault(entry.name, {}).update(dict.fromkeys(keys))
+                for key in keys:
+                    self.holders.setdefault(key, []).append(entry.name)
             case Kind.ROLE:
                 self.roles.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
             case Kind.DOMAIN:
@@ -101,7 +104,10 @@ class _Work:
             self._say(entry.source, f"{entry.name} leaves from an alias domain; {where}", fatal)
             return
         before = self.names.get(entry.name)
-        if before is not None and before.kind is not entry.kind:
+        holder = "" if fatal or entry.name in self.roles else self._other_holder(entry.name, targets)
+        if holder and entry.kind is Kind.ALIAS:
+            self._say(entry.source, f"{entry.name} belongs to {holder}; left out", False)
+        elif before is not None and before.kind is not entry.kind:
             text = f"{entry.name} is a {entry.kind} here and {_a(before.kind)} at {before.source}"
             self._say(entry.source, text + ("" if fatal else "; that one counts"), fatal)
         elif before is not None and not fatal:
@@ -110,6 +116,17 @@ class _Work:
         else:
             self.names[entry.name] = Name(entry.kind, targets, entry.source, outward)
             self.fatal[entry.name] = fatal
+
+    def _other_holder(self, key: str, targets: tuple[str, ...]) -> str:
+        """Who has ``key`` already, "" for nobody or for one who may use a target: an attribute that people
+        edit must not take another's mail, nor give the right to write as him; in no domain of his."""
+        domain = domain_of(key)
+        folded = f"{key.rpartition('@')[0]}@{self.domains.get(domain, domain)}"
+        for login in (*self.holders.get(key, ()), *self.holders.get(folded, ())):
+            if self.logins[login].keys().isdisjoint(targets):
+                return f"the login {login}"
+        taken = folded != key and folded not in targets and (folded in self.names or folded in self.roles)
+        return folded if taken else ""
 
     def _target(self, text: str) -> str:
         """Targets of ours become keys, so that they are found; others stay as written."""
@@ -122,16 +139,12 @@ class _Work:
 
     def finish(self, verified_at: float) -> Compiled:
         """Turn the walks loose: loops, dead ends, members that do not exist."""
-        users: dict[str, list[str]] = {}
-        for login, keys in self.logins.items():
-            for key in keys:
-                users.setdefault(key, []).append(login)
         directory = Directory(
             domain=next((d for d, primary in self.domains.items() if d == primary), ""),
             domains=self.domains,
             names=self.names,
             logins={login: tuple(keys) for login, keys in self.logins.items()},
-            users={key: tuple(logins) for key, logins in users.items()},
+            users={key: tuple(dict.fromkeys(logins)) for key, logins in self.holders.items()},
             roles={key: tuple(members) for key, members in self.roles.items()},
             rules=self.rules,
             verified_at=verified_at,
