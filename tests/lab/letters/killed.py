@@ -65,9 +65,9 @@ def _run(lab: Lab, stream: Stream, prefix: str) -> Done:
 
 
 def _kill(lab: Lab, story: Story, stop: threading.Event) -> int:
-    """Kill the daemons one after the other, all their processes at once: every one, and ROUNDS times at most.
+    """Kill one daemon after the other, all processes at once: every one, and ROUNDS times at most.
 
-    """Kill one daemon after the other, all its processes at once: every one, and ROUNDS times at most.
+    Between two kills a daemon has time to start; letters that never find all at work would prove little.
     """
     kills = 0
     for host, daemon in itertools.cycle(VICTIMS):
