@@ -239,3 +239,19 @@ def test_the_longest_field_is_read_in_a_moment(value: bytes) -> None:
 def test_blanks_without_end_do_not_hide_our_id() -> None:
     for blank in (" ", "\u00ad", "(x)"):
         assert header.claims((blank * 20_000 + "mx.our.example; dmarc=pass").encode(), OURS)
+
+
+@pytest.mark.parametrize("blank", "\u00a0\u1680\u2003\u2028\u202f\u3000")
+def test_a_blank_that_only_unicode_knows_cuts_no_value_of_ours(blank: str) -> None:
+    sender = f"x{blank}dmarc=pass{blank}header.from=our.example@far.example"
+    findings = Findings(
+        spf=SpfFinding(result=Result.FAIL, domain="far.example"),
+        helo=SpfFinding(result=Result.NONE, identity="helo"),
+        dmarc=DmarcFinding(result=Result.FAIL, domain="our.example"),
+    )
+    written = header.format_field(
+        "mx.our.example", findings, client=Client(helo=f"a{blank}b"), envelope=Envelope(sender=sender)
+    )
+    assert "smtp.mailfrom=@far.example" in written
+    assert "dmarc=pass" not in written
+    assert "dmarc=fail" in written.split()

@@ -15,8 +15,9 @@ MAX_LINE_OCTETS = 78
 # Leaves room for any name before it under RFC 5322's 998.
 MAX_VALUE_OCTETS = 400
 
-# Not in a field at all: controls, C1 controls, line separators, octets that were not UTF-8.
-_BAD = r"\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+# Not in a field at all: controls, C1 controls, octets that were not UTF-8, and what else Unicode calls a line
+# end or a blank, since readers cut there: a sender's local part "x dmarc=pass" would fall apart.
+_BAD = r"\x00-\x08\x0a-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff"
 _TOKEN_CHAR = rf"[^\x20\t()<>@,;:\\\"/\[\]?={_BAD}]"
 _DOT_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-\u00a0-\U0010ffff]"
 _TOKEN = re.compile(rf"{_TOKEN_CHAR}++")
