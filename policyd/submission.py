@@ -103,7 +103,9 @@ class Desk:
         verdict = judge(request, self.config.general.role, self._rights)
         if verdict is not PASS or request.protocol_state not in COUNTED:
             return self._done(request, verdict, None, begun)
-        usage = self._limiter.take(request.sasl_username.lower(), request.instance)
+        usage = self._limiter.take(
+            resolve.login_of(self._names.directory, request.sasl_username), request.instance
+        )
         if isinstance(usage, Usage):
             return self._done(request, judge_usage(usage), usage, begun)
         return self._counted(request, usage, begun)

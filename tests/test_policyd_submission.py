@@ -138,7 +138,8 @@ def test_letters_are_counted_once_at_data_and_refused_over_the_limit(desk: tuple
             assert made.ask(protocol_state=state, instance=f"letter{letter}") == "DUNNO"
     over = "450 4.7.1 Too many messages from this login - try again later"
     assert made.ask(protocol_state="DATA", instance="letter3") == over
-    assert made.ask(protocol_state="DATA", instance="letter3", sasl_username="BOB") == over
+    assert made.ask(protocol_state="DATA", instance="letter4", sasl_username="BOB") == over
+    assert made.ask(protocol_state="DATA", instance="letter5", sasl_username="Bob@our.example") == over
     alice = {"sasl_username": "alice", "sender": "alice@our.example"}
     assert made.ask(protocol_state="DATA", instance="x", **alice) == "DUNNO"
     process.says("action=defer, reason=over-limit, used=3/3, frees=")

@@ -147,7 +147,7 @@ def owners(directory: Directory, text: str) -> Answer:
 def may_send(directory: Directory, login: str, address: str) -> bool:
     """Whether ``login`` may use ``address`` (MAIL FROM or header From), its sub-addresses included."""
     key = query_key(address)
-    return key is not None and bool({login.lower(), _short(directory, login)} & _logins(directory, key))
+    return key is not None and bool({login.lower(), login_of(directory, login)} & _logins(directory, key))
 
 
 def lookup(directory: Directory, role: str, name: str, text: str, *, nexthop: str = "") -> Answer:
@@ -222,7 +222,7 @@ def _folded(directory: Directory, key: str, found: str) -> str:
     return f"{key.rpartition('@')[0]}@{domain_of(found)}"
 
 
-def _short(directory: Directory, login: str) -> str:
+def login_of(directory: Directory, login: str) -> str:
     """ "bob" for a login written "bob@our.example": Dovecot may hand on either."""
     lowered = login.lower()
     local, _, domain = lowered.rpartition("@")
