@@ -222,3 +222,8 @@ def test_a_signed_wrapper_without_an_address_in_it_is_refused():
 def test_rules_that_cannot_work_are_refused(change):
     with pytest.raises(ValueError, match="SRS"):
         Rules(**{"domain": "our.example", "local_domains": frozenset(), "secrets": (b"one",)} | change)
+
+
+def test_a_repr_shows_no_secret() -> None:
+    rules = Rules(domain="our.example", local_domains=frozenset(), secrets=(b"hunter2",))
+    assert "hunter2" not in repr(rules)

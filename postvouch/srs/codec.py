@@ -11,7 +11,7 @@ Pure: secrets and the day come in. What is not ours is ``NotFound``, so Postfix 
 import hmac
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postvouch.values.address import AddressError, quote_local, split_mailbox
 from postvouch.values.answer import Answer, Found, NotFound, Refused
@@ -37,7 +37,7 @@ class Rules:
 
     domain: str
     local_domains: frozenset[str]
-    secrets: tuple[bytes, ...]
+    secrets: tuple[bytes, ...] = field(repr=False)
     max_age_days: int = 21
     separator: str = "="
     hash_length: int = 4
