@@ -29,7 +29,9 @@ if ! /cache/venv/bin/tox --version >/dev/null 2>&1; then
   python3 -m venv /cache/venv
   /cache/venv/bin/python -m pip install -q 'tox>=4'
 fi
-exec /cache/venv/bin/tox run -q --workdir /cache/tox -e {environment} -- -q {arguments}
+# Not by exec: the shell stays process 1 and reaps the orphans of daemons that tests kill.
+/cache/venv/bin/tox run -q --workdir /cache/tox -e {environment} -- -q -rs {arguments}
+exit $?
 """
 
 
