@@ -9,7 +9,7 @@ from postvouch.auth import decide, dkim, dmarc, spf
 from postvouch.auth.evaluate import evaluate, unchecked
 from postvouch.auth.header import format_field, parse, removals
 from postvouch.auth.result import Findings, Result
-from postvouch.values.address import Address, MissingAuthor, OneAuthor
+from postvouch.values.address import Address, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.dns import DnsUnavailable
 from postvouch.values.message import Client, Envelope, Field, Message
 
@@ -188,3 +188,9 @@ def test_any_message_has_findings_and_one_field(message: Message, txt: str) -> N
     value = format_field("mx.our.example", found, client=message.client, envelope=message.envelope)
     assert parse(value.encode()).authserv_id == "mx.our.example"
     removals(message, "mx.our.example")
+
+
+def test_a_blank_before_the_colon_hides_no_second_from() -> None:
+    message = Message(fields=(Field(b"From ", b" ceo@bank.example"), Field(b"From", b" x@far.example")))
+    author = evaluate(message, zone(), 0.0).author
+    assert author == SeveralAuthors(("bank.example", "far.example"))

@@ -40,8 +40,8 @@ class Field:
     value: bytes
 
     def is_named(self, name: bytes) -> bool:
-        """Whether this is the field ``name`` (ASCII, any case; RFC 5322 §1.2.2)."""
-        return self.name.lower() == name.lower()
+        """Whether this is the field ``name`` (ASCII, any case; RFC 5322 §1.2.2, and §4.5: blanks behind)."""
+        return self.name.rstrip(b" \t").lower() == name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,4 +57,5 @@ class Message:
     def named(self, name: bytes) -> tuple[Field, ...]:
         """All fields of that name, top to bottom."""
         wanted = name.lower()
-        return tuple(f for f in self.fields if f.name.lower() == wanted)
+        # Postfix hands names over without blanks; a letter in a file may hide a second "From :".
+        return tuple(f for f in self.fields if f.name.rstrip(b" \t").lower() == wanted)
