@@ -1,11 +1,13 @@
 """postvouch check and postvouch config."""
 
 import json
+import os
 import tomllib
 
 import pytest
 
 from postvouch.cli.main import run
+from postvouch.config import secrets
 from postvouch.config.example import example
 from postvouch.sign.keys import generate
 
@@ -21,6 +23,7 @@ def host(tmp_path):
         (tmp_path / "names" / "a.yaml").write_text(names)
         base = (
             f'[general]\nrole = "srs"\nhostname = "srs.our.example"\ndomains = ["our.example"]\n'
+            '[sign]\nvouching_hosts = ["192.0.2.25"]\nvouching_id = "mx.our.example"\n'
             f'[map]\nnames = ["{tmp_path}/names/*.yaml"]\nsnapshot = "{tmp_path}/snapshot"\n'
             f'[srs]\nsecrets_file = "{tmp_path}/srs.secrets"\n'
         )
@@ -53,8 +56,8 @@ def test_problems_are_printed_with_their_place_and_status_78(host, tmp_path, cap
     path = host("[sgin]\n[verify]\nworkers = 0\n")
     assert run(["check", "--config", path]) == 78
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0] == f'{path}:10: unknown table "sgin" (did you mean "sign"?)'
-    assert shown[1] == f"{path}:12: verify.workers: too small: at least 1"
+    assert shown[0] == f'{path}:13: unknown table "sgin" (did you mean "sign"?)'
+    assert shown[1] == f"{path}:15: verify.workers: too small: at least 1"
     assert shown[-1] == f"problem: {path}: 2 problems, 1 warning"
 
 
@@ -67,14 +70,14 @@ def test_a_warning_is_shown_and_stops_nothing(host, capsys):
 def test_a_key_that_is_missing_is_named_at_its_table(host, tmp_path, capsys):
     path = host(key_table(tmp_path, "none.pem"))
     assert run(["check", "--config", path]) == 78
-    assert f"{path}:10: sign.key: there is no {tmp_path}/none.pem" in capsys.readouterr().out
+    assert f"{path}:13: sign.key: there is no {tmp_path}/none.pem" in capsys.readouterr().out
 
 
 def test_a_key_that_is_no_key_is_named_at_its_table(host, tmp_path, key, capsys):
     key.write_text("nonsense\n")
     path = host(key_table(tmp_path))
     assert run(["check", "--config", path]) == 78
-    assert f"{path}:10: {key}: no PEM private key" in capsys.readouterr().out
+    assert f"{path}:13: {key}: no PEM private key" in capsys.readouterr().out
 
 
 def test_missing_secrets_are_a_problem_where_the_role_needs_them(host, tmp_path, key, capsys):
@@ -82,6 +85,18 @@ def test_missing_secrets_are_a_problem_where_the_role_needs_them(host, tmp_path,
     (tmp_path / "srs.secrets").unlink()
     assert run(["check", "--config", path]) == 78
     assert "srs.secrets_file: there is no" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what the daemons cannot")
+def test_root_is_told_what_the_daemons_cannot_read(host, tmp_path, key, monkeypatch, capsys):
+    monkeypatch.setattr(secrets, "DAEMON_USER", "nobody")
+    names = tmp_path / "names" / "a.yaml"
+    path = host(key_table(tmp_path))
+    names.chmod(0o600)
+    assert run(["check", "--config", path]) == 78
+    shown = capsys.readouterr().out
+    for file in (tmp_path / "srs.secrets", key, names):
+        assert f"{file}: the user nobody cannot read it; chgrp nobody {file} && chmod 0640 {file}" in shown
 
 
 def test_a_broken_names_file_is_named_with_its_line(host, tmp_path, key, capsys):
@@ -97,7 +112,7 @@ def test_check_in_json_has_the_same_facts(host, tmp_path, capsys):
     assert data["ok"] is False
     assert data["files"] == [path]
     assert data["problems"] == [
-        {"file": path, "line": 11, "text": "log.debug: a number where true or false is meant"}
+        {"file": path, "line": 14, "text": "log.debug: a number where true or false is meant"}
     ]
 
 
@@ -112,7 +127,7 @@ def test_config_shows_every_value_in_force_with_its_place(host, capsys):
     path = host('[log]\nprivacy = "hash"\n')
     assert run(["config", "--config", path]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert f'log.privacy = "hash"  # {path}:11' in shown
+    assert f'log.privacy = "hash"  # {path}:14' in shown
     assert 'map.refresh = "5m"  # default' in shown
     assert 'verify.authserv_id = "srs.our.example"  # default, derived' in shown
 
@@ -166,4 +181,4 @@ def test_defaults_and_the_example_need_no_file(capsys):
 def test_config_with_a_problem_shows_problems_instead_and_78(host, capsys):
     path = host("[log]\ndebug = 1\n")
     assert run(["config", "--config", path]) == 78
-    assert capsys.readouterr().err == f"{path}:11: log.debug: a number where true or false is meant\n"
+    assert capsys.readouterr().err == f"{path}:14: log.debug: a number where true or false is meant\n"

@@ -79,6 +79,7 @@ WARNINGS = [
     ('[general]\nrole = "relay"\ndomains = ["our.example"]\n', "2: role relay without a [[sign.key]]"),
     ('[general]\nrole = "mx"\ndomains = ["our.example"]\n' + KEY.format("a"), "4: an mx does not sign"),
     ('[general]\nrole = "mx"\ndomains = ["our.example"]\n', "2: role mx without map.forward_transport"),
+    ('[general]\nrole = "srs"\ndomains = ["our.example"]\n', "2: role srs without sign.vouching_hosts"),
     ('[general]\ndomains = ["far.example"]\n' + KEY.format("a"), "3: our.example is not in general.domains"),
     ("[sign]\nsign_unauthenticated = true\n", "2: sign.sign_unauthenticated"),
     ('[sign]\nvouching_id = "mx.our.example"\n', "2: sign.vouching_id without sign.vouching_hosts"),

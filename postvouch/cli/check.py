@@ -4,6 +4,7 @@ No daemon starts with, or reloads into, what this refuses. Nothing is changed an
 """
 
 import time
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from postvouch.cli import output
 from postvouch.config.load import DEFAULT_PATH, Report, examine
 from postvouch.config.problems import Notes, Problem, Where
 from postvouch.config.schema import Config
-from postvouch.config.secrets import check_presence
+from postvouch.config.secrets import check_presence, closed_to_daemons, hidden_from_daemons
 
 
 @click.command()
@@ -88,6 +89,9 @@ def _names(config: Config, main: Where, notes: Notes) -> None:
         file, colon, number = each.source.rpartition(":")
         where = Where(file, int(number)) if colon and number.isdecimal() else Where(each.source, 0)
         (notes.problem if each.fatal else notes.warning)(where, each.text)
+    for name in dict.fromkeys(path for pattern in config.map.names for path in sorted(glob(pattern))):
+        if hidden_from_daemons(name):
+            notes.problem(Where(name, 0), closed_to_daemons(name))
     if not part.entries and not config.ldap.uri:
         notes.warning(main, f"no names: nothing matches {', '.join(config.map.names)}, and there is no LDAP")
 

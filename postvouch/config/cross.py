@@ -61,6 +61,12 @@ def _role(c: _Checks) -> None:
         )
     if role in ("srs", "submission", "relay") and not c.config.sign.key:
         c.warning(f"role {role} without a [[sign.key]]: nothing will be signed", "general.role", "sign.key")
+    if role == "srs" and not c.config.sign.vouching_hosts:
+        c.warning(
+            "role srs without sign.vouching_hosts: no mx may connect, so nothing will be forwarded",
+            "general.role",
+            "sign.vouching_hosts",
+        )
     if role == "mx" and c.config.sign.key:
         c.warning("an mx does not sign: its keys are better kept elsewhere", "sign.key")
     if role == "mx" and not c.config.map.forward_transport:

@@ -24,6 +24,11 @@ __all__ = ["DEFAULT_PATH", "Config", "ConfigError", "Problem", "Report", "examin
 DEFAULT_PATH = Path("/etc/postvouch/postvouch.toml")
 
 _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_TWICE = re.compile(r"^Cannot declare \((.*)\) twice$")
+_HINTS = {
+    "Invalid value": " (text stands in quotes)",
+    "Illegal character '\\n'": " (the line ends before its quote is closed)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +97,22 @@ def _read(path: Path, gathered: Gathered, notes: Notes) -> bool:
     except tomllib.TOMLDecodeError as error:
         found = _AT.search(str(error))
         line = int(found[1]) if found and found[1] else max(1, len(text.splitlines()))
-        notes.problem(Where(str(path), line), f"not TOML: {_AT.sub('', str(error)).lower()}")
+        notes.problem(Where(str(path), line), f"not TOML: {_in_words(_AT.sub('', str(error)))}")
         return False
     except RecursionError:
         notes.problem(Where(str(path), 0), "not TOML: nested too deeply")
         return False
     gather(document, str(path), locate(text), gathered, notes)
     return True
+
+
+def _in_words(fault: str) -> str:
+    """What tomllib says, and what to do where it is one of the usual slips."""
+    twice = _TWICE.search(fault)
+    if twice is not None:
+        name = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return f"a second [{name}] in this file: put the settings below the first"
+    return f"{fault.lower()}{_HINTS.get(fault, '')}"
 
 
 def _build(gathered: Gathered) -> Config:

@@ -1,11 +1,13 @@
 """Files that hold secrets: who may read them, and whether they are there.
 
-A mode that lets others in is a problem for every reader of the configuration. A missing file is one only for
-``postvouch check``: a daemon whose role does not use it must not fall over it.
+A mode that lets others in is a problem for every reader of the configuration. A file that is missing, or closed
+to the daemons, is one only for ``postvouch check``: a daemon whose role does not use it must not fall over it.
 """
 
 import os
+import pwd
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from postvouch.config.catalog import TABLES, Table
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
+
+DAEMON_USER = "postvouch"
+_HOW_TO_MAKE = {"sign.key": "postvouch dkim genkey", "srs.secrets_file": "postvouch srs genkey"}
 
 
 def secret_files(config: Config) -> Iterator[tuple[str, int, str]]:
@@ -57,14 +62,51 @@ def check_presence(
             with Path(path).open("rb") as file:
                 empty = not file.read(1)
         except FileNotFoundError:
-            notes.problem(where, f"{name}: there is no {path}")
+            make = f"; make one with: {_HOW_TO_MAKE[name]}" if name in _HOW_TO_MAKE else ""
+            notes.problem(where, f"{name}: there is no {path}{make}")
         except PermissionError:
+            if _is_daemon_user():
+                notes.problem(where, closed_to_daemons(path))
+                continue
             notes.warning(where, f"{name}: {path} cannot be seen by this user, so it was not checked")
         except OSError as error:
             notes.problem(where, f"{name}: {path}: {error.strerror}")
         else:
             if empty:
                 notes.problem(where, f"{name}: {path} is empty")
+            elif hidden_from_daemons(path):
+                notes.problem(where, closed_to_daemons(path))
+
+
+def closed_to_daemons(path: str) -> str:
+    """What to say of a file that the daemons cannot read."""
+    return f"{path}: the user {DAEMON_USER} cannot read it; chgrp {DAEMON_USER} {path} && chmod 0640 {path}"
+
+
+def hidden_from_daemons(path: str) -> bool:
+    """Whether root, who reads everything, asks about a file that the daemons' user cannot read.
+
+    access(2) by that user answers, so folders above and ACLs count. False where that cannot be found out.
+    """
+    if os.geteuid() != 0:
+        return False
+    try:
+        user = pwd.getpwnam(DAEMON_USER)
+        groups = os.getgrouplist(user.pw_name, user.pw_gid)
+        asked = subprocess.run(  # noqa: S603 - a fixed program, no shell
+            ["/usr/bin/test", "-r", path],
+            user=user.pw_uid, group=user.pw_gid, extra_groups=groups, cwd="/", check=False, timeout=10,
+        )  # fmt: skip
+    except (KeyError, OSError, subprocess.SubprocessError):
+        return False
+    return asked.returncode == 1
+
+
+def _is_daemon_user() -> bool:
+    try:
+        return pwd.getpwnam(DAEMON_USER).pw_uid == os.geteuid()
+    except KeyError:
+        return False
 
 
 def _needed(config: Config, name: str) -> bool:

@@ -59,7 +59,9 @@ def words(
     if "." not in general.hostname:
         problems.append(f'general.hostname "{general.hostname}" is not fully qualified')
     if role in ("mx", "submission") and not outgoing:
-        problems.append("postfix.outgoing_transport (or map.forward_transport) must say where srs is")
+        problems.append(
+            'map.forward_transport (or postfix.outgoing_transport) must say where srs is: "smtp:[HOST]"'
+        )
     if role == "submission" and not postfix.tls_cert:
         problems.append("postfix.tls_cert is not set: nobody can log in without TLS")
     return found, tuple(problems)

@@ -25,7 +25,7 @@ def read_key_file(file: str) -> bytes:
     except FileNotFoundError:
         raise KeyProblem(f"{file}: no such file; make a key with: postvouch dkim genkey") from None
     except OSError as error:
-        raise KeyProblem(f"{file}: {error.strerror}; a daemon's key is root:postvouch, mode 0640") from None
+        raise KeyProblem(f"{file}: {error.strerror}; a key is root:postvouch with mode 0640") from None
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
