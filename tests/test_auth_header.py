@@ -229,11 +229,11 @@ MONSTERS = {
 @pytest.mark.parametrize("value", MONSTERS.values(), ids=MONSTERS)
 def test_the_longest_field_is_read_in_a_moment(value: bytes) -> None:
     """As long as Postfix lets a field be (header_size_limit)."""
-    begin = time.monotonic()
+    begin = time.process_time()
     header.claims(value + b"mx.our.example; x", OURS)
     with pytest.raises(header.AuthresError):
         header.parse(value + b"!;")
-    assert time.monotonic() - begin < 1.5
+    assert time.process_time() - begin < 1.5
 
 
 def test_blanks_without_end_do_not_hide_our_id() -> None:
