@@ -131,6 +131,20 @@ def _configuration() -> Page:
         _table(page, table)
     page.heading("EXAMPLE")
     page.verbatim(_EXAMPLE)
+    page.heading("NAMES FILES")
+    page.paragraphs(
+        "The files of map.names are YAML, with up to four sections. Several files are merged. A name without "
+        "@ is in the first domain of general.domains."
+    )
+    page.verbatim(_NAMES)
+    page.paragraphs(
+        "An alias leads to other names, and its members may send as the alias. A forward leads to where its "
+        "owner reads mail. An address from which no mail would go anywhere is unknown. A login that is not "
+        "listed may send as the forward of its name; a listed one may send as what is listed, and no more."
+        "\n\n"
+        'postvouch-map reads the files every map.refresh; "postvouch directory refresh" does so at once. '
+        "Files with a fault are not used: the names before them stay in force."
+    )
     page.heading("SEE ALSO")
     page.paragraphs(
         "postvouch(1), postvouch-verify(8), postvouch-sign(8), postvouch-map(8), postvouch-policy(8)"
@@ -150,9 +164,10 @@ def _table(page: Page, table: Table) -> None:
 
 
 def _setting(setting: Setting) -> tuple[str, str]:
-    default = show(setting.default, setting.kind)
+    told = "Default:" in setting.doc  # in words, where it is no constant
+    default = "" if told else f" Default: {show(setting.default, setting.kind)}."
     example = f" Example: {setting.example}." if setting.example else ""
-    return setting.key, f"{setting.doc} Default: {default}.{example}"
+    return setting.key, f"{setting.doc}{default}{example}"
 
 
 _EXAMPLE = """\
@@ -169,6 +184,19 @@ vouching_id = "mx.our.example"
 domain = "our.example"
 selector = "2026-srs"
 file = "/etc/postvouch/keys/our.example/2026-srs.pem"
+"""
+
+
+_NAMES = """\
+domains:
+  old.example: our.example            # x@old.example is x@our.example
+aliases:
+  grants: [alice, bob]
+forwards:
+  alice: alice@gmail.example
+  bob: [bob@riseup.example, bob@gmail.example]
+logins:
+  bob: [bob, bob.b]
 """
 
 

@@ -1,7 +1,8 @@
 """Files that hold secrets: who may read them, and whether they are there.
 
-A mode that lets others in is a problem for every reader of the configuration. A file that is missing, or closed
-to the daemons, is one only for ``postvouch check``: a daemon whose role does not use it must not fall over it.
+A mode that lets others in is a problem for every reader of the configuration. A file that is missing, or
+closed to the daemons, is one only for ``postvouch check``: a daemon whose role does not use it must not fall
+over it.
 """
 
 import os
