@@ -55,7 +55,11 @@ class Verifier:
             facts = facts_of(findings)
         ruling = decide.decide(findings, self._policy, message.client)
         field = header.format_field(
-            self._authserv_id, findings, client=message.client, envelope=message.envelope
+            self._authserv_id,
+            findings,
+            client=message.client,
+            envelope=message.envelope,
+            vouched=decide.vouched(findings, self._policy, message.client),
         )
         self._log.debug(message.queue_id, field)
         removals = header.removals(message, self._authserv_id)

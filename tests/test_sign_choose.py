@@ -82,6 +82,21 @@ PASS = results("mx.our.example; spf=fail smtp.mailfrom=x@far.example; dmarc=pass
 RECEIVED = (b"Received", b" from x by mx.our.example; date")
 
 
+@pytest.mark.parametrize(
+    "said, code",
+    [
+        ("mx.our.example; dmarc=none; x-origin=pass header.from=our.example policy.by=local", "signed"),
+        ("mx.our.example; x-origin=pass header.from=our.example policy.by=aligned", "signed"),
+        ("mx.our.example; dmarc=fail; x-origin=pass header.from=old.example policy.by=local", "gate-denied"),
+        ("mx.our.example; dmarc=none; x-origin=fail header.from=our.example", "gate-denied"),
+        ("mx.our.example; dmarc=none; x-origin=pass", "gate-denied"),
+        ("mx.far.example; x-origin=pass header.from=our.example policy.by=local", "gate-denied"),
+    ],
+)
+def test_the_mx_vouches_for_what_it_made_itself_and_for_that_domain_only(said: str, code: str) -> None:
+    assert code_of(decide(MX, results(said), sender(BOB))) == code
+
+
 def code_of(choice: object) -> str:
     match choice:
         case Signing():

@@ -67,6 +67,9 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
 
 
+LOOPBACK: tuple[Network, ...] = networks(("127.0.0.0/8", "::1/128"))
+
+
 def is_internal(client: Client, policy: Policy) -> bool:
     """Whether the mail is our own: local pickup, a login, a client of ours. It is not checked, but marked."""
     return client.local or bool(client.login) or _within(client.address, policy.internal)
@@ -84,6 +87,24 @@ def decide(findings: Findings, policy: Policy, client: Client) -> Ruling:
     if _within(client.address, policy.exempt):
         return Ruling(verdict=Accept(), code=EXEMPT)
     return Ruling(verdict=_verdict(code, action), code=code)
+
+
+def vouched(findings: Findings, policy: Policy, client: Client) -> str:
+    """What proves a From: of ours: "local", "internal" or "aligned"; "" where nothing does or it is not ours.
+
+    The srs host signs on the strength of it. A login proves nothing here: which addresses it may use is known
+    to the submission host.
+    """
+    if not isinstance(findings.author, OneAuthor) or client.login:
+        return ""
+    if not owned(findings.author.address.domain, policy.domains):
+        return ""
+    if client.local:
+        return "local"
+    if _within(client.address, policy.internal):
+        # A content filter brings strangers' letters back over the loopback.
+        return "" if _within(client.address, LOOPBACK) else "internal"
+    return "aligned" if _proven(findings, policy) else ""
 
 
 def _hits(findings: Findings, policy: Policy) -> list[tuple[str, str]]:

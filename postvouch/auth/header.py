@@ -11,11 +11,13 @@ import unicodedata
 
 from postvouch.auth.authres import AuthresError, Parsed, ResInfo, parse, write
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.values.address import OneAuthor
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Client, Envelope, Message
 
 __all__ = [
     "FIELD_NAME",
+    "ORIGIN",
     "AuthresError",
     "Parsed",
     "ResInfo",
@@ -27,6 +29,9 @@ __all__ = [
 ]
 
 FIELD_NAME = "Authentication-Results"
+ORIGIN = "x-origin"
+"""A method of our own (RFC 8601 §2.7.6 leaves names to be made): the From: of ours in header.from is proven,
+policy.by says how (``decide.vouched``). Only our srs hosts read it."""
 
 _COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
 _HEAD_STEP = re.compile(r'[^;("]++|\(|"(?P<quoted>(?:[^"\\]++|\\.)*+)"?', re.DOTALL)
@@ -35,14 +40,21 @@ _BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
 _ENCODED_WORD = re.compile(r"=\?[^?]*\?([bBqQ])\?([^?]*)\?=")
 
 
-def format_field(authserv_id: str, findings: Findings, *, client: Client, envelope: Envelope) -> str:
-    """Write the value of our field: login, SPF of each identity, each signature, DMARC.
+def format_field(
+    authserv_id: str, findings: Findings, *, client: Client, envelope: Envelope, vouched: str = ""
+) -> str:
+    """Write the value of our field: login, SPF of each identity, each signature, DMARC, proven origin.
 
-    Folds are LF and a blank. Raises ValueError only for an authserv-id that cannot be written.
+    ``vouched`` is that of ``decide.vouched``. Folds are LF and a blank. Raises ValueError only for an
+    authserv-id that cannot be written.
     """
     # UTF-8 may stand in internationalized mail only (RFC 6532); an envelope that is not ASCII proves it is.
     internationalized = not all(map(str.isascii, (envelope.sender, *envelope.recipients)))
-    return write(authserv_id, results(findings, client, envelope), internationalized=internationalized)
+    infos = results(findings, client, envelope)
+    if vouched and isinstance(findings.author, OneAuthor):
+        proven = (("header.from", findings.author.address.domain), ("policy.by", vouched))
+        infos = (*infos, ResInfo(method=ORIGIN, result="pass", properties=proven))
+    return write(authserv_id, infos, internationalized=internationalized)
 
 
 def results(findings: Findings, client: Client, envelope: Envelope) -> tuple[ResInfo, ...]:

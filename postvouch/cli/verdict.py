@@ -40,7 +40,13 @@ def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -
     return Judgement(
         findings=findings,
         ruling=decide.decide(findings, policy, message.client),
-        field=header.format_field(authserv_id, findings, client=message.client, envelope=message.envelope),
+        field=header.format_field(
+            authserv_id,
+            findings,
+            client=message.client,
+            envelope=message.envelope,
+            vouched=decide.vouched(findings, policy, message.client),
+        ),
         forged=len(header.removals(message, authserv_id)),
     )
 

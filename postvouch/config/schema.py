@@ -128,7 +128,7 @@ class Sign:
     vouching_hosts: tuple[Network, ...] = setting(
         (),
         "Our mx hosts. Mail from them is strangers' mail: it is signed only where the topmost "
-        "Authentication-Results field of sign.vouching_id says dmarc=pass for the From: domain.",
+        "Authentication-Results field of sign.vouching_id says dmarc=pass, or x-origin=pass, for From:.",
     )
     vouching_id: str = setting("", "The authserv-id that vouching hosts write (their verify.authserv_id).")
     sign_unauthenticated: bool = setting(

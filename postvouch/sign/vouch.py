@@ -13,7 +13,11 @@ _FIELD = header.FIELD_NAME.lower().encode()
 
 
 def doubt(message: Message, domain: str, vouching_id: str) -> str:
-    """Why nobody vouches for From: ``domain`` (lower-case A-labels); "" where the mx says dmarc=pass."""
+    """Why nobody vouches for From: ``domain`` (lower-case A-labels); "" where the mx does.
+
+    It does with dmarc=pass, or with its own word that the letter is ours (``header.ORIGIN``: made on the mx,
+    come from an internal host, or aligned where no DMARC record is published).
+    """
     if not vouching_id:
         return "sign.vouching_id is not set"
     for field in message.fields:
@@ -35,15 +39,21 @@ def _doubt_in(value: bytes, domain: str, vouching_id: str) -> str:
         1,
     ):
         return f"the topmost Authentication-Results field is not of {vouching_id}"
+    if any(_says_pass_for(info, domain) for info in parsed.results if info.method == header.ORIGIN):
+        return ""
     results = [info for info in parsed.results if info.method == "dmarc"]
     if len(results) != 1 or results[0].method_version != 1:
         return f"{vouching_id} gives no single dmarc result"
     if results[0].result != "pass":
         return f"{vouching_id} says dmarc={results[0].result}"
-    judged = [text for name, text in results[0].properties if name == "header.from"]
-    try:
-        if len(judged) == 1 and parse_domain(judged[0]) == domain:
-            return ""
-    except AddressError:
-        pass
+    if _says_pass_for(results[0], domain):
+        return ""
     return f"{vouching_id} says dmarc=pass for another From: domain"
+
+
+def _says_pass_for(info: header.ResInfo, domain: str) -> bool:
+    judged = [text for name, text in info.properties if name == "header.from"]
+    try:
+        return info.result == "pass" and len(judged) == 1 and parse_domain(judged[0]) == domain
+    except AddressError:
+        return False

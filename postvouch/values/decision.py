@@ -28,7 +28,10 @@ class InsertField:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSender:
-    """Replace the envelope sender; ``address`` without angle brackets. Postfix still maps it (canonical(5))."""
+    """Replace the envelope sender by ``address``, written without angle brackets.
+
+    Postfix still puts it through sender_canonical_maps (canonical(5)).
+    """
 
     address: str
 
@@ -67,7 +70,7 @@ Verdict = Accept | Reject | Defer | Quarantine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision. ``code`` is the stable reason code of the log line; ``facts`` its further name=value pairs."""
+    """One decision. ``code`` is the stable reason code of the log line, ``facts`` its further pairs."""
 
     verdict: Verdict
     code: str

@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class DnsUnavailable(Exception):
-    """No answer could be had (timeout, SERVFAIL, budget spent): RFC 8601's ``temperror``, never "no record"."""
+    """No answer could be had (timeout, SERVFAIL, budget spent): RFC 8601's temperror, never "no record"."""
 
 
 class Status(StrEnum):
@@ -25,8 +25,8 @@ class Records:
     """The answer to one question, CNAMEs followed.
 
     ``values`` by type: TXT bytes (character-strings joined), A and AAAA and PTR and CNAME str, MX
-    "preference host" as ``(int, str)``. Names are lower-case without the last dot. ``secure`` is the AD bit of a
-    resolver that we trust.
+    "preference host" as ``(int, str)``. Names are lower-case without the last dot. ``secure`` is the AD
+    bit of a resolver that we trust.
     """
 
     status: Status

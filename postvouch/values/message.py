@@ -34,7 +34,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One header field: ``name`` as written, ``value`` all after the colon, inner folds as CRLF, no last CRLF."""
+    """One header field: ``name`` as written; ``value`` all after the colon, folds as CRLF, no last CRLF."""
 
     name: bytes
     value: bytes
