@@ -17,7 +17,7 @@ timeout = "3s"
 PACE = """
 [map]
 refresh = "5s"
-soft_age = "20s"
+soft_age = "10s"
 """
 
 
