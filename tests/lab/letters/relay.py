@@ -14,10 +14,10 @@ def letter_text(message_id: str, to: str) -> str:
     )
 
 
-def arrives_signed(lab: Lab, story: Story, message_id: str) -> None:
-    """The letter is at the sink, once, signed by us, and passes DMARC."""
+def arrives_signed(lab: Lab, story: Story, message_id: str, host: str = "relay") -> None:
+    """The letter is at the sink, once, signed by us on ``host``, and passes DMARC."""
     mails = lab.wait_mails("sink", message_id)
-    story.show("relay", log_line(lab, "relay", "sign", story, message_id))
+    story.show(host, log_line(lab, host, "sign", story, message_id))
     judged = mails[0].results("mx.gmail.example")
     story.show("sink", judged)
     story.claim("one copy arrived", len(mails) == 1, len(mails))
@@ -57,6 +57,16 @@ def local_pickup(lab: Lab, story: Story) -> None:
     text = letter_text(message_id, "dora@gmail.example")
     lab.sh("relay", f"sendmail -i -f {CRON} dora@gmail.example <<'END'\n{text}END\n")
     arrives_signed(lab, story, message_id)
+
+
+@letter(5, "what the mx makes itself is signed by srs, on the mx's word")
+def made_on_mx(lab: Lab, story: Story) -> None:
+    """To srs everything from mx is strangers' mail, but for what mx vouches for."""
+    message_id = new_id("mx-cron")
+    story.tell("cron on mx pipes a letter into sendmail; mx itself never sends to the world.")
+    text = letter_text(message_id, "dora@gmail.example")
+    lab.sh("mx", f"sendmail -i -f {CRON} dora@gmail.example <<'END'\n{text}END\n")
+    arrives_signed(lab, story, message_id, host="srs")
 
 
 @letter(5, "a bounce that relay writes itself is signed")
