@@ -91,7 +91,7 @@ def _names(config: Config, main: Where, notes: Notes) -> None:
         (notes.problem if each.fatal else notes.warning)(where, each.text)
     for name in dict.fromkeys(path for pattern in config.map.names for path in sorted(glob(pattern))):
         if hidden_from_daemons(name):
-            notes.problem(Where(name, 0), closed_to_daemons(name))
+            notes.problem(Where(name, 0), closed_to_daemons(name).removeprefix(f"{name}: "))
     if not part.entries and not config.ldap.uri:
         notes.warning(main, f"no names: nothing matches {', '.join(config.map.names)}, and there is no LDAP")
 

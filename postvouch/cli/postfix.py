@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from postvouch.cli import output
+from postvouch.config.load import DEFAULT_PATH
 from postvouch.config.schema import Config
 from postvouch.config.snippets import Wiring, wiring
 from postvouch.config.wiring import DAEMONS, ROLES, sockets, words
@@ -56,11 +57,11 @@ def postfix(
         if not role:
             raise output.Failure(output.USAGE, "which role? --role, or general.role in postvouch.toml")
         if action == "print":
-            _print(_wanted(config, role, _QUEUE_DIR))
+            _print(_wanted(config, path, role, _QUEUE_DIR))
             return
         host = Postfix(config_dir)
         now = host.settings()
-        wanted = _wanted(config, role, host.queue_dir())
+        wanted = _wanted(config, path, role, host.queue_dir())
         plan = to_apply(role, wanted, now, host.known(), host.record())
         if action == "apply":
             _apply(config, role, host, now, plan, files_only)
@@ -72,10 +73,10 @@ def postfix(
         raise output.Failure(output.UNAVAILABLE, str(error)) from error
 
 
-def _wanted(config: Config, role: str, queue_dir: str) -> Wiring:
+def _wanted(config: Config, path: Path | None, role: str, queue_dir: str) -> Wiring:
     found, problems = words(config, role, queue_dir=queue_dir, aliases=_alias_domains(config))
     if problems:
-        raise output.Failure(output.CONFIG, "\n".join(problems))
+        raise output.Failure(output.CONFIG, "\n".join(f"{path or DEFAULT_PATH}: {each}" for each in problems))
     return wiring(role, found)
 
 
