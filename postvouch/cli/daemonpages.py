@@ -30,9 +30,9 @@ _DAEMONS = {
         "srs, submission, relay",
         "A milter for smtpd_milters and non_smtpd_milters. It signs by the domain of header From:, and only "
         "with proof of origin: a login that owns the address, a host in general.internal_hosts, local "
-        "pickup, or the dmarc=pass of one of our mx hosts (sign.vouching_hosts). Nothing else is signed; "
-        "the log says why. On srs hosts mail with our From: and no proof is held, refused or sent under "
-        "another SRS domain (sign.on_unproven).\n\n"
+        "pickup, or the dmarc=pass or x-origin=pass of one of our mx hosts (sign.vouching_hosts). "
+        "Nothing else is signed; the log says why. On srs hosts mail with our From: and no proof is held, "
+        "refused or sent under another SRS domain (sign.on_unproven).\n\n"
         "A message of a domain whose key cannot be used is deferred; it never leaves bare.",
     ),
     "map": (
