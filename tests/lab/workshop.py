@@ -19,11 +19,11 @@ ENVIRONMENTS = {"12": "py311", "13": "py313"}
 # The sources are copied, so that nothing that tests leave behind lands in the checkout.
 SCRIPT = """
 set -e
-mkdir /work
+mkdir /build
 cd /src
 tar -c --exclude=./.git --exclude=./.do --exclude=./.tox --exclude=./build --exclude='./.*_cache' \\
-  --exclude=__pycache__ --exclude='./*.egg-info' . | tar -x -C /work --no-same-owner
-cd /work
+  --exclude=__pycache__ --exclude='./*.egg-info' . | tar -x -C /build --no-same-owner
+cd /build
 if ! /cache/venv/bin/tox --version >/dev/null 2>&1; then
   rm -rf /cache/venv
   python3 -m venv /cache/venv
