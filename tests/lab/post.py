@@ -1,8 +1,12 @@
 """The letters' common moves: write one, find its log lines, ask a map, read a metric."""
 
+import contextlib
 import re
 import secrets
+import time
+from collections.abc import Iterator
 
+from lab.engine import FileIn
 from lab.lab import Lab
 from lab.story import Story
 
@@ -13,6 +17,26 @@ ALICE = "alice@far.example"
 def new_id(word: str) -> str:
     """A Message-ID that no other letter has."""
     return f"{word}.{secrets.token_hex(6)}@letters.example"
+
+
+@contextlib.contextmanager
+def setting(lab: Lab, host: str, daemon: str, text: str) -> Iterator[None]:
+    """While this lasts, a host has one more file in conf.d and its daemon has reloaded it."""
+    path = "/etc/postvouch/conf.d/zz-letter.toml"
+    lab.engine.put(lab.topology.container(host), {path: FileIn(text=text)})
+    try:
+        _reload(lab, host, daemon)
+        yield
+    finally:
+        lab.sh(host, f"rm -f {path}")
+        _reload(lab, host, daemon)
+
+
+def _reload(lab: Lab, host: str, daemon: str) -> None:
+    """Reload a daemon and wait until it says so: systemctl only knows that it was told to."""
+    began = time.time()
+    lab.sh(host, f"systemctl reload postvouch-{daemon}")
+    lab.wait(f"postvouch-{daemon} on {host} reloaded", lambda: lab.journal(host, began, word="reloaded"))
 
 
 def alice_writes(lab: Lab, story: Story, to: str, *, message_id: str, author: str = ALICE) -> None:

@@ -1,28 +1,12 @@
 """Letter 4: a stranger writes as bob. It may be marked, held or refused; it never leaves as ours."""
 
-import contextlib
-from collections.abc import Iterator
-
-from lab.engine import FileIn
 from lab.lab import Lab
-from lab.post import log_line, new_id, refusal
+from lab.post import log_line, new_id, refusal, setting
 from lab.story import Story, letter
 
 BOB = "bob@our.example"
 # Where the stranger has bob's address in the envelope as well, SRS alone would leave it there.
 SENDERS = ("mallory@far.example", BOB, "<>")
-
-
-@contextlib.contextmanager
-def setting(lab: Lab, host: str, daemon: str, text: str) -> Iterator[None]:
-    """While this lasts, a host has one more file in conf.d and its daemon has reloaded it."""
-    path = "/etc/postvouch/conf.d/zz-letter.toml"
-    lab.engine.put(lab.topology.container(host), {path: FileIn(text=text)})
-    try:
-        lab.sh(host, f"systemctl reload postvouch-{daemon}")
-        yield
-    finally:
-        lab.sh(host, f"rm -f {path}; systemctl reload postvouch-{daemon}")
 
 
 def spoof(

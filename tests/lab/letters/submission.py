@@ -2,7 +2,7 @@
 
 from lab.lab import Lab
 from lab.ours import PASSWORDS
-from lab.post import log_line, metric, metrics, new_id, refusal
+from lab.post import log_line, metric, metrics, new_id, refusal, setting
 from lab.story import Story, letter
 
 DOORS = {465: "--tls-on-connect", 587: "--tls"}
@@ -118,3 +118,25 @@ def policy_stopped(lab: Lab, story: Story) -> None:
         story.claim("still refused", refusal(transcript)[:1] in ("4", "5"), transcript[-900:])
     story.tell("It runs again.")
     arrives_signed(lab, story, author="bob@our.example")
+
+
+@letter(3, "a login over its limit waits, and redis remembers")
+def over_the_limit(lab: Lab, story: Story) -> None:
+    """450 at DATA; the count outlives the daemon in redis; without redis the host counts alone."""
+    story.tell("The limit is two letters an hour for each login; bob sends three.")
+    lab.sh("redis", "redis-cli flushall")
+    with setting(lab, "submission", "policy", '[policy]\nlimit = 2\nwindow = "1h"\n'):
+        for nth in ("first", "second"):
+            transcript = submit(lab)
+            story.claim(f"his {nth} is taken", not refusal(transcript), transcript[-900:])
+        is_refused(story, submit(lab), "450")
+        story.tell("postvouch-policy restarts; he tries again.")
+        lab.sh("submission", "systemctl restart postvouch-policy")
+        is_refused(story, submit(lab), "450")
+        story.tell("redis stops: this host counts alone, from what it has seen since its restart.")
+        with lab.stopped("redis", "lab-redis"):
+            transcript = submit(lab)
+            story.claim("his letter is taken", not refusal(transcript), transcript[-900:])
+            page = metrics(lab, "submission", "policy")
+            story.claim("/metrics says so", metric(page, "postvouch_counting_alone") == 1, page[:800])
+    lab.sh("redis", "redis-cli flushall")
