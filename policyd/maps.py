@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from postvouch.config.schema import Config
 from postvouch.directory import resolve
 from postvouch.host import daemon, loop
-from postvouch.host.log import WARNING, Log
+from postvouch.host.log import INFO, WARNING, Log
 from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Refresher
 from postvouch.host.srs_secrets import SecretsProblem, read_secrets
@@ -77,7 +77,7 @@ class Maps:
         )  # fmt: skip
 
     def _tell(self, name: str, key: str, answer: Answer, begun: float) -> None:
-        """Count every lookup; write only what an admin would look for."""
+        """Count every lookup; write only what an admin would look for, or all of them with log.debug."""
         seconds = time.monotonic() - begun
         self._metrics.request(name, _WORDS[type(answer)], seconds)
         if isinstance(answer, Refused):
@@ -86,10 +86,14 @@ class Maps:
             self._line(name, key, answer.reason, "unavailable", seconds)
         elif seconds > SLOW_S and self._is_news("slow", begun):
             self._line(name, key, "slow", _WORDS[type(answer)], seconds)
+        elif self._log.debugging:
+            self._line(name, key, "ok", _WORDS[type(answer)], seconds, level=INFO)
 
-    def _line(self, name: str, key: str, reason: str, word: str, seconds: float) -> None:
+    def _line(
+        self, name: str, key: str, reason: str, word: str, seconds: float, *, level: int = WARNING
+    ) -> None:
         pairs = (("map", name), ("key", key), ("answer", word), ("reason", reason))
-        self._log.line("", (*pairs, ("ms", f"{seconds * 1e3:.1f}")), level=WARNING)
+        self._log.line("", (*pairs, ("ms", f"{seconds * 1e3:.1f}")), level=level)
 
     def _is_news(self, reason: str, now: float) -> bool:
         """Whether to write it: once a minute for each reason, since a stale directory has thousands."""

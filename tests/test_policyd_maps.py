@@ -208,6 +208,18 @@ def test_broken_names_at_the_first_start_defer_our_mail_and_nobody_elses(tmp_pat
     assert [answer.split()[0] for answer in answers] == ["TEMP", "NOTFOUND", "TEMP"]
 
 
+def test_every_lookup_is_a_log_line_when_debugging_and_none_is_otherwise(tmp_path: Path) -> None:
+    home = Home(tmp_path, "mx")
+    with daemon(MODULE, home.config) as process:
+        ask(home.socket, "alias grants@our.example")
+        home.write("mx", "[log]\ndebug = true")
+        process.send(signal.SIGHUP)
+        process.says("reloaded")
+        assert "map=alias" not in process.text()
+        ask(home.socket, "alias grants@our.example")
+        process.says("map=alias, key=grants@our.example, answer=found, reason=ok, ms=")
+
+
 def test_a_restart_between_two_requests_loses_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path, "mx")
     for _ in range(2):

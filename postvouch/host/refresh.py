@@ -218,7 +218,7 @@ class Refresher:
         if age <= self.config.map.soft_age:
             return
         reason = "; ".join(gathered.failures) or "unknown reason"
-        old = "never read in full" if age >= self._clock() else f"{age / 3600:.1f} hours old"
+        old = "never read in full" if age >= self._clock() else f"{_span(age)} old"
         yield f"directory: {old}: {reason}"
         if age > self.config.map.hard_age:
             yield "directory: older than map.hard_age: what is not in it is now deferred"
@@ -276,3 +276,10 @@ class Follower:
         if self._watch.problem != self._said:
             self._said = self._watch.problem
             self._log.note(f"directory: {self._said or 'well again'}", level=WARNING)
+
+
+def _span(seconds: float) -> str:
+    """A time as a person says it: "40 s", "90 minutes", "3.5 hours"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
