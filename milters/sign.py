@@ -22,6 +22,7 @@ from postvouch.sign.keys import KeyRing, KeySpec
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, Decision, Defer, Reject
 from postvouch.values.message import Message
+from postvouch.values.network import networks
 
 
 class Signer:
@@ -37,8 +38,8 @@ class Signer:
         self._problem = ""
         self._rules = choose.Rules(
             domains=_ours(config),
-            internal=choose.networks(config.general.internal_hosts),
-            vouching=choose.networks(config.sign.vouching_hosts),
+            internal=networks(config.general.internal_hosts),
+            vouching=networks(config.sign.vouching_hosts),
             vouching_id=config.sign.vouching_id,
             sign_unauthenticated=config.sign.sign_unauthenticated,
             check_owner=config.sign.check_owner,

@@ -17,6 +17,7 @@ from postvouch.host.log import Log
 from postvouch.milters import session, workers
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Message
+from postvouch.values.network import networks
 
 MAX_LOOKUPS = 400
 """DNS questions for one message: two SPF checks with all that RFC 7208 allows them, keys, DMARC."""
@@ -40,8 +41,8 @@ class Verifier:
             on_spoof=config.verify.on_spoof,
             on_temperror=config.verify.on_temperror,
             on_bad_author=config.verify.on_bad_author,
-            exempt=decide.networks(config.verify.exempt_hosts),
-            internal=decide.networks(config.general.internal_hosts),
+            exempt=networks(config.verify.exempt_hosts),
+            internal=networks(config.general.internal_hosts),
         )
 
     def handle(self, message: Message) -> Decision:

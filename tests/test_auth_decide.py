@@ -3,7 +3,7 @@
 import pytest
 
 from postvouch.auth import decide
-from postvouch.auth.decide import Policy, networks
+from postvouch.auth.decide import Policy
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.config.schema import ACTIONS
 from postvouch.values import reply
@@ -17,6 +17,7 @@ from postvouch.values.address import (
 )
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject
 from postvouch.values.message import Client
+from postvouch.values.network import networks
 
 STRANGER = Client(address="198.51.100.7", helo="mx.far.example")
 STERN = Policy(

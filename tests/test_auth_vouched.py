@@ -6,10 +6,9 @@ from postvouch.auth import decide, header
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import parse_author
 from postvouch.values.message import Client, Envelope
+from postvouch.values.network import networks
 
-POLICY = decide.Policy(
-    domains=("our.example",), internal=decide.networks(("127.0.0.0/8", "::1/128", "192.0.2.4"))
-)
+POLICY = decide.Policy(domains=("our.example",), internal=networks(("127.0.0.0/8", "::1/128", "192.0.2.4")))
 LOCAL = Client(address="127.0.0.1", name="localhost", local=True)
 STRANGER = Client(address="203.0.113.9")
 

@@ -1,6 +1,7 @@
 """Keeping the directory fresh: whatever fails keeps what was there, and says why."""
 
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +230,24 @@ def test_a_snapshot_forced_by_somebody_else_is_taken(host: Host) -> None:
         assert len(snapshot.load(host.folder / "snapshot").names) == 1
     finally:
         host.refresher.stop()
+
+
+def test_on_a_full_disk_new_names_are_in_use_and_the_old_file_stays_whole(host: Host) -> None:
+    host.write("forwards: {alice: alice@gmail.example}\n")
+    host.refresher.refresh()
+    before = (host.folder / "snapshot").read_bytes()
+    host.said()
+    many = ", ".join(f"n{number}: n{number}@gmail.example" for number in range(500))
+    host.write(f"forwards: {{alice: alice@gmail.example, {many}}}\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # the kernel refuses what a full disk would
+    try:
+        host.refresher.refresh()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"{host.folder}/snapshot: File too large" in host.said()
+    assert isinstance(host.recipient("n499@our.example"), Found)
+    assert (host.folder / "snapshot").read_bytes() == before
+    assert not list(host.folder.glob(".snapshot*"))
+    host.refresher.refresh()
+    assert (host.folder / "snapshot").read_bytes() != before

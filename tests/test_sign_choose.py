@@ -14,11 +14,11 @@ from postvouch.sign.choose import (
     Rules,
     Signing,
     choose,
-    networks,
 )
 from postvouch.sign.keys import KeyProblem, KeyRing, KeySpec, generate
 from postvouch.values.address import Address, parse_author
 from postvouch.values.message import Client, Envelope, Field, Message
+from postvouch.values.network import networks
 
 _, PEM = generate("ed25519")
 

@@ -5,17 +5,15 @@ enforced DMARC policy, DNS trouble. Where several apply the sternest action wins
 reason code says what would have been.
 """
 
-import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from postvouch.auth.result import Findings, Result
 from postvouch.values import reply
 from postvouch.values.address import MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject, Verdict
+from postvouch.values.domain import owned
 from postvouch.values.message import Client
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from postvouch.values.network import Network, networks, within
 
 OK = "ok"
 INTERNAL = "internal"
@@ -62,17 +60,12 @@ class Ruling:
     code: str
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from their texts, host bits tolerated ("192.0.2.7/24"). ValueError for what is none."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
 LOOPBACK: tuple[Network, ...] = networks(("127.0.0.0/8", "::1/128"))
 
 
 def is_internal(client: Client, policy: Policy) -> bool:
     """Whether the mail is our own: local pickup, a login, a client of ours. It is not checked, but marked."""
-    return client.local or bool(client.login) or _within(client.address, policy.internal)
+    return client.local or bool(client.login) or within(client.address, policy.internal) is not None
 
 
 def decide(findings: Findings, policy: Policy, client: Client) -> Ruling:
@@ -84,7 +77,7 @@ def decide(findings: Findings, policy: Policy, client: Client) -> Ruling:
     if not hits:
         return Ruling(verdict=Accept(), code=OK)
     code, action = hits[0]
-    if _within(client.address, policy.exempt):
+    if within(client.address, policy.exempt):
         return Ruling(verdict=Accept(), code=EXEMPT)
     return Ruling(verdict=_verdict(code, action), code=code)
 
@@ -101,9 +94,9 @@ def vouched(findings: Findings, policy: Policy, client: Client) -> str:
         return ""
     if client.local:
         return "local"
-    if _within(client.address, policy.internal):
+    if within(client.address, policy.internal):
         # A content filter brings strangers' letters back over the loopback.
-        return "" if _within(client.address, LOOPBACK) else "internal"
+        return "" if within(client.address, LOOPBACK) else "internal"
     return "aligned" if _proven(findings, policy) else ""
 
 
@@ -176,12 +169,6 @@ def _same_home(findings: Findings, author: str, domains: tuple[str, ...]) -> boo
     return any(owned(domain, domains) == home for domain in passed)
 
 
-def owned(domain: str, domains: Iterable[str]) -> str:
-    """Which of our ``domains`` this is or lies below, the longest that fits; "" for none."""
-    fits = [d for d in domains if d and (domain == d or domain.endswith("." + d))]
-    return max(fits, key=len, default="")
-
-
 def _verdict(code: str, action: str) -> Verdict:
     match action:
         case "reject":
@@ -192,13 +179,3 @@ def _verdict(code: str, action: str) -> Verdict:
             return Quarantine(code)
         case _:
             return Accept()
-
-
-def _within(address: str, within: tuple[Network, ...]) -> bool:
-    try:
-        client = ipaddress.ip_address(address.lower().removeprefix("ipv6:").partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped is not None:
-        client = client.ipv4_mapped
-    return any(client in network for network in within)

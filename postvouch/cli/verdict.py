@@ -12,6 +12,7 @@ from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, 
 from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
+from postvouch.values.network import networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -
         on_spoof=settings.on_spoof,
         on_temperror=settings.on_temperror,
         on_bad_author=settings.on_bad_author,
-        exempt=decide.networks(settings.exempt_hosts),
+        exempt=networks(settings.exempt_hosts),
     )
     authserv_id = settings.authserv_id or "localhost"
     return Judgement(

@@ -5,10 +5,9 @@ pickup, an internal host, or the word of one of our mx hosts for a stranger's le
 its From:, and, where the login is known, its right to that address. Every other outcome has one reason code.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from postvouch.auth.mentioned import mentions
 from postvouch.sign.keys import KeyRing, SigningKey
@@ -22,20 +21,15 @@ from postvouch.values.address import (
     SeveralAuthors,
     parse_domain,
 )
-from postvouch.values.domain import AddressError
+from postvouch.values.domain import AddressError, owned
 from postvouch.values.message import Client, Message
+from postvouch.values.network import Network, within
 from postvouch.values.reply import AUTHOR_NOT_OWNED, AUTHOR_UNCLEAR, KEY_PROBLEM, LATER, Reply
 from postvouch.wire import taglist
 
-IpNetwork = IPv4Network | IPv6Network
 _MAX_SIGNATURES = 100
 Owns = Callable[[str, Address], bool | None]
 """``owns(login, address)``: may this login use this address? None: the directory cannot say now."""
-
-
-def networks(texts: Iterable[str]) -> tuple[IpNetwork, ...]:
-    """Networks from their texts, host bits forgiven. Raises ValueError."""
-    return tuple(ip_network(text, strict=False) for text in texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +41,8 @@ class Rules:
     """
 
     domains: frozenset[str] = frozenset()
-    internal: tuple[IpNetwork, ...] = ()
-    vouching: tuple[IpNetwork, ...] = ()
+    internal: tuple[Network, ...] = ()
+    vouching: tuple[Network, ...] = ()
     vouching_id: str = ""
     sign_unauthenticated: bool = False
     check_owner: bool = True
@@ -116,17 +110,17 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
         return _unclear(message, author, origin, rules, ring)
     address = author.address
     if origin is _Origin.LOGIN and rules.check_owner:
-        owned = owns(login, address)
-        if owned is None:
+        allowed = owns(login, address)
+        if allowed is None:
             return KeyTrouble(
                 code="owner-unknown", reason="the directory cannot say who owns it", reply=LATER
             )
-        if not owned:
+        if not allowed:
             return Refusal(
                 reply=AUTHOR_NOT_OWNED, code="not-owner", reason=f"{login} does not own the From: address"
             )
     keys = ring.find(address.domain)
-    if keys is None and not _ours(address.domain, rules.domains):
+    if keys is None and not owned(address.domain, rules.domains):
         return NotSigned(code="not-ours", reason=f"{address.domain} is none of our domains")
     if origin is _Origin.STRANGER:
         reason = "no login, and the client is not one of our hosts"
@@ -177,15 +171,6 @@ def _is_gated(origin: _Origin, rules: Rules) -> bool:
     return origin in (_Origin.VOUCHING, strangers) and not rules.sign_unauthenticated
 
 
-def _ours(domain: str, domains: frozenset[str]) -> bool:
-    """Whether it is one of ours or below one: relaxed alignment makes no difference between the two."""
-    while domain:
-        if domain in domains:
-            return True
-        domain = domain.partition(".")[2]
-    return False
-
-
 def _origin(client: Client, rules: Rules) -> tuple[_Origin, str]:
     """Where the letter came from, and the rule that says so.
 
@@ -195,23 +180,11 @@ def _origin(client: Client, rules: Rules) -> tuple[_Origin, str]:
         return _Origin.LOGIN, f"login {client.login}"
     if client.local:
         return _Origin.LOCAL, "local pickup"
-    address = _ip(client.address)
-    if address is not None:
-        for origin, listed in ((_Origin.VOUCHING, rules.vouching), (_Origin.INTERNAL, rules.internal)):
-            for network in listed:
-                if address.version == network.version and address in network:
-                    return origin, f"{origin} {client.address} in {network}"
+    for origin, listed in ((_Origin.VOUCHING, rules.vouching), (_Origin.INTERNAL, rules.internal)):
+        network = within(client.address, listed)
+        if network is not None:
+            return origin, f"{origin} {client.address} in {network}"
     return _Origin.STRANGER, ""
-
-
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _signed_already(message: Message, domains: set[str]) -> bool:

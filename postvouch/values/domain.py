@@ -5,6 +5,7 @@ is IDNA 2003, which turns "straße" into another organisation's "strasse".
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from unicodedata import normalize
 
@@ -44,6 +45,15 @@ def fold(text: str) -> str:
     if domain.rpartition(".")[2].isdigit():
         raise AddressError("the domain is an IP address")
     return domain
+
+
+def owned(domain: str, domains: Iterable[str]) -> str:
+    """Find which of ``domains`` this is or lies below, the longest that fits; "" for none.
+
+    All are lower-case A-labels. Below counts: relaxed alignment makes no difference between the two.
+    """
+    fits = [ours for ours in domains if ours and (domain == ours or domain.endswith("." + ours))]
+    return max(fits, key=len, default="")
 
 
 def _a_label(label: str) -> str:
