@@ -358,3 +358,25 @@ def test_a_from_of_the_domain_of_rewritten_senders_needs_proof_without_being_lis
     author = "ceo@bounces.example"
     decision = handled(tmp_path, role="srs", client=MX, author=author, extra=VOUCHED, srs=setting)
     assert (decision.verdict, decision.code) == (Quarantine(HELD), "gate-denied")
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has had at once (proc(5): VmHWM)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def test_a_letter_of_50_mb_costs_little_more_than_one_copy_of_it(tmp_path: Path) -> None:
+    text = prepare(tmp_path)
+    line = b"  blanks  and  \t text \x80\xff " * 10 + b" \r\n"
+    body = line * (50 * 1024 * 1024 // len(line))
+    with start(tmp_path) as daemon, Postfix(daemon.path) as postfix:
+        before = max(peak_mb(pid) for pid in daemon.workers())
+        postfix.connect("laptop", "203.0.113.9")
+        header = letter()
+        outcome = postfix.message(header, body, sender=b"<bob@our.example>", login="bob")
+        grown = max(peak_mb(pid) for pid in daemon.workers()) - before
+        assert grown < 75, f"{grown:.0f} MB"
+    dns = zone(f"s1._domainkey.our.example TXT {text}")
+    (finding,) = verifier.verify(received(outcome, header, body), dns, time.time())
+    assert finding.result is Result.PASS
