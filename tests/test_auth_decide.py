@@ -5,7 +5,7 @@ import pytest
 from postvouch.auth import decide
 from postvouch.auth.decide import Policy
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
-from postvouch.config.schema import ACTIONS
+from postvouch.config.verdict import ACTIONS
 from postvouch.values import reply
 from postvouch.values.address import (
     Address,

@@ -6,10 +6,11 @@ hashing, hashing before arithmetic, and every amount is bounded, so that a stran
 Nothing here raises: what can be wrong with a letter is a result.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from postvouch.auth import keyrecord
-from postvouch.auth.canonical import FWS, BodyHasher, by_name, select, signing_input
+from postvouch.auth import bodies, keyrecord
+from postvouch.auth.canonical import FWS, by_name, select, signing_input
 from postvouch.auth.result import DkimFinding, Result
 from postvouch.auth.signature import (
     BadSignature,
@@ -22,7 +23,7 @@ from postvouch.auth.signature import (
     unquote,
 )
 from postvouch.values.dns import DnsUnavailable, Resolver
-from postvouch.values.message import Field, Message
+from postvouch.values.message import Digests, Field, Message
 from postvouch.wire import taglist
 
 MAX_RECORDS = 8
@@ -40,15 +41,25 @@ class Limits:
 
 
 def verify(
-    message: Message, resolver: Resolver, now: float, limits: Limits | None = None
+    message: Message,
+    resolver: Resolver,
+    now: float,
+    limits: Limits | None = None,
+    spent: Callable[[], bool] = lambda: False,
 ) -> tuple[DkimFinding, ...]:
     """One finding for each DKIM-Signature field, from the top down; () where there is none.
 
-    Beyond ``limits.max_signatures`` nothing is looked at: one last finding says how many were left.
+    Beyond ``limits.max_signatures`` nothing is looked at: one last finding says how many were left. Once
+    ``spent`` says that the time for this message is up the rest are temperrors.
     """
     work = _Work(message, resolver, now, limits or Limits())
     there = work.index.get(b"dkim-signature", [])
-    findings = [work.check(field) for field in there[: work.limits.max_signatures]]
+    findings = [
+        DkimFinding(result=Result.TEMPERROR, reason="the computing time for this message is up")
+        if spent()
+        else work.check(field)
+        for field in there[: work.limits.max_signatures]
+    ]
     left = len(there) - len(findings)
     if left:
         findings.append(DkimFinding(result=Result.POLICY, reason=f"{left} more signatures not checked"))
@@ -61,11 +72,11 @@ class _Work:
     def __init__(self, message: Message, resolver: Resolver, now: float, limits: Limits) -> None:
         self.index = by_name(message.fields)
         self.limits = limits
-        self._body = message.body
+        self._message = message
         self._resolver = resolver
         self._now = now
         self._texts: dict[str, tuple[bytes, ...] | None] = {}
-        self._hashes: dict[tuple[bool, int | None], tuple[bytes, int]] = {}
+        self._digests: Digests | None = None
 
     def check(self, field: Field) -> DkimFinding:
         try:
@@ -97,14 +108,13 @@ class _Work:
         return remark
 
     def _hash(self, signature: Signature) -> tuple[bytes, int]:
-        """Hash and length of the canonical body, made once for each form of it that signatures ask for."""
-        form = (signature.relaxed_body, signature.limit)
-        if form not in self._hashes:
-            hasher = BodyHasher(relaxed=signature.relaxed_body, limit=signature.limit)
-            for chunk in self._body:
-                hasher.feed(chunk)
-            self._hashes[form] = (hasher.finish(), hasher.length)
-        return self._hashes[form]
+        """Hash and length of the canonical body; of a body still whole made once, when first asked for."""
+        if self._digests is None:
+            self._digests = bodies.digests(self._message)
+        found = self._digests.get((signature.relaxed_body, signature.limit))
+        if found is None:
+            raise BadSignature(Result.POLICY, "too many signatures with an l= of their own")
+        return found
 
     def _keys(self, signature: Signature) -> list[tuple[keyrecord.Check, bool]]:
         """The keys at the selector that may have made the signature, each with its testing flag.

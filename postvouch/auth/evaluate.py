@@ -5,26 +5,57 @@ other's. DMARC takes SPF and DKIM from here and from nowhere else, least of all 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from postvouch.auth import dkim, dmarc, spf
+from postvouch.auth.listid import list_id
 from postvouch.auth.mentioned import mentioned
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
-from postvouch.values.dns import Resolver
+from postvouch.values.dns import DnsUnavailable, Records, Resolver
 from postvouch.values.message import Message
 
 T = TypeVar("T")
 _FAULT = "internal error"
 
 
-def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is asked and how much of it.
+
+    ``spent``: whether the computing time for this message is up; from then on whatever would need more is a
+    temperror. ``discovery`` as in the setting verify.discovery.
+    """
+
+    limits: dkim.Limits = field(default_factory=dkim.Limits)
+    discovery: str = "treewalk"
+    arc: bool = True
+    iprev: bool = True
+    spent: Callable[[], bool] = lambda: False
+
+
+class _Bounded:
+    """A resolver that ends with the computing time: behind every question there is work."""
+
+    def __init__(self, resolver: Resolver, spent: Callable[[], bool]) -> None:
+        self._resolver = resolver
+        self._spent = spent
+
+    def lookup(self, name: str, kind: str) -> Records:
+        if self._spent():
+            raise DnsUnavailable("the computing time for this message is up")
+        return self._resolver.lookup(name, kind)
+
+
+def evaluate(message: Message, resolver: Resolver, now: float, options: Options | None = None) -> Findings:
     """Find out about one message; ``now`` is in seconds since 1970, ``resolver`` bounds the work on DNS.
 
     ``spf`` is the MAIL FROM identity, and that of HELO where the sender is null (RFC 9989 §4.4.2, RFC 7208
     §2.4); ``helo`` is always HELO.
     """
+    options = options or Options()
+    resolver = _Bounded(resolver, options.spent)
     client = message.client
     author = _author(message)
     helo = _kept(
@@ -40,7 +71,7 @@ def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
             lambda why: SpfFinding(result=Result.TEMPERROR, reason=why),
         )
     signatures = _kept(
-        lambda: dkim.verify(message, resolver, now),
+        lambda: dkim.verify(message, resolver, now, options.limits, options.spent),
         lambda why: (DkimFinding(result=Result.TEMPERROR, reason=why),),
     )
     policy = _kept(
@@ -54,9 +85,17 @@ def evaluate(message: Message, resolver: Resolver, now: float) -> Findings:
     names = (
         ()
         if isinstance(author, OneAuthor)
-        else _kept(lambda: mentioned([field.value for field in message.named(b"from")]), lambda _: ())
+        else _kept(lambda: mentioned([each.value for each in message.named(b"from")]), lambda _: ())
     )
-    return Findings(spf=mail_from, helo=helo, dkim=signatures, dmarc=policy, author=author, mentioned=names)
+    return Findings(
+        spf=mail_from,
+        helo=helo,
+        dkim=signatures,
+        dmarc=policy,
+        list_id=_kept(lambda: list_id(message), lambda _: ""),
+        author=author,
+        mentioned=names,
+    )
 
 
 def unchecked(message: Message, why: str) -> Findings:
@@ -71,7 +110,7 @@ def unchecked(message: Message, why: str) -> Findings:
 
 def _author(message: Message) -> Author:
     return _kept(
-        lambda: parse_author([field.value for field in message.named(b"from")]),
+        lambda: parse_author([each.value for each in message.named(b"from")]),
         lambda why: MalformedAuthor(why),
     )
 

@@ -1,6 +1,6 @@
 """Every setting, its default and its manual, in one place.
 
-The loader, the commented example file, the man page and ``postvouch config`` all read this file and nothing
+The loader, the commented example file, the man page and ``postvouch config`` all read ``Config`` and nothing
 else. A class is a TOML table of the lower-case name in ``Config``; a field is a key; ``doc`` is the manual
 text. Types say how a value is written: ``Duration`` is seconds, written "100s", "5m", "2h", "5d", "3w";
 ``Size`` is octets, written 512, "64k", "50M"; ``Socket`` is "unix:/path" or "inet:host:port"; ``SecretPath``
@@ -15,10 +15,10 @@ from typing import Any
 from postvouch.config import kinds
 from postvouch.config.kinds import Domain, Duration, Endpoint, IpAddress, Network, SecretPath, Size, Socket
 from postvouch.config.postfix import Postfix
+from postvouch.config.verdict import Verdict
+from postvouch.config.verify import Verify
 
 setting = kinds.setting
-
-ACTIONS = ("accept", "quarantine", "defer", "reject")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,39 +66,6 @@ class Dns:
         Duration(20), "How long all DNS for one message may take; then it is all a temperror.", least=1
     )
     cache_entries: int = setting(20000, "Answers kept in memory by each worker, the oldest dropped first.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify:
-    """postvouch-verify: SPF, DKIM, DMARC and the Authentication-Results field."""
-
-    socket: Socket = kinds.socket("verify", "Where Postfix finds the milter (smtpd_milters).")
-    workers: int = kinds.workers()
-    metrics: Endpoint = kinds.metrics(9471)
-    authserv_id: str = setting(
-        "",
-        "Our name in Authentication-Results; every field of a stranger that claims it is removed. "
-        "Default: general.hostname.",
-    )
-    on_dmarc_fail: str = setting(
-        "accept", "What happens to mail that fails DMARC under p=quarantine or p=reject.", choices=ACTIONS
-    )
-    on_spoof: str = setting(
-        "accept",
-        "What happens to mail from outside whose From: is in general.domains and not proven. Accepted spoofs "
-        "are marked in Authentication-Results and never signed.",
-        choices=ACTIONS,
-    )
-    on_temperror: str = setting(
-        "accept", "What happens when DNS trouble leaves DMARC undecided.", choices=("accept", "defer")
-    )
-    on_bad_author: str = setting(
-        "accept", "What happens to mail without exactly one valid From: address.", choices=ACTIONS
-    )
-    exempt_hosts: tuple[Network, ...] = setting(
-        (), "Clients to which none of the four actions above applies (trusted forwarders, list servers)."
-    )
-    max_body: Size = kinds.max_body()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +253,7 @@ class Config:
     log: Log = _table(Log)
     dns: Dns = _table(Dns)
     verify: Verify = _table(Verify)
+    verdict: Verdict = _table(Verdict)
     sign: Sign = _table(Sign)
     map: Map = _table(Map)
     ldap: Ldap = _table(Ldap)

@@ -4,7 +4,14 @@ Nothing is decoded here. Field values keep the blank after the colon and their f
 signature in ``simple`` canonicalisation covers them (RFC 6376 §3.4.1).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+Form = tuple[bool, int | None]
+"""A canonical body: relaxed or not, and l= where a signature limits itself."""
+
+Digests = Mapping[Form, tuple[bytes, int]]
+"""SHA-256 (32 octets) and length in octets of the canonical body in some forms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +53,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message. ``body`` is the body in the chunks it arrived in (CRLF lines, no separator line)."""
+    """One message. ``body`` is the body in the chunks it arrived in (CRLF lines, no separator line).
+
+    ``digests``: what is left of a body that was hashed as it arrived and not kept; then ``body`` is ().
+    """
 
     queue_id: str = ""
     client: Client = field(default_factory=Client)
     envelope: Envelope = field(default_factory=Envelope)
     fields: tuple[Field, ...] = ()
     body: tuple[bytes, ...] = ()
+    digests: Digests | None = None
 
     def named(self, name: bytes) -> tuple[Field, ...]:
         """All fields of that name, top to bottom."""

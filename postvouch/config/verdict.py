@@ -1,0 +1,82 @@
+"""The table [verdict]: what postvouch-verify does about what it found; what it looks for is [verify]."""
+
+from dataclasses import dataclass
+
+from postvouch.config.kinds import Domain, Network, setting
+
+ACTIONS = ("accept", "mark", "quarantine", "defer", "reject")
+"""From the mildest to the sternest; of several rules that apply the sternest wins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What happens to mail from outside. Three kinds of author: our own domains (own), domains that publish
+    p=quarantine or p=reject (enforced), all others (other). Actions: accept; mark (an X-Postvouch-Mark field
+    says why, for filters); quarantine (Postfix holds it); defer (451); reject (550)."""
+
+    mode: str = setting(
+        "monitor",
+        "monitor: nothing is marked, held or refused; log, metrics and postvouch verify say what would be "
+        "(would=reject). enforce: it happens.",
+        choices=("monitor", "enforce"),
+    )
+    own_fail: str = setting(
+        "reject",
+        "A domain of ours in From: or as the envelope sender, and no aligned pass proves it.",
+        choices=ACTIONS,
+    )
+    own_temperror: str = setting("defer", "The same, while DNS trouble leaves it open.", choices=ACTIONS)
+    own_hosts: tuple[Network, ...] = setting(
+        (),
+        "Strangers' hosts that may write as us without proof (a printer, a newsletter service). Their mail "
+        "is let in and never signed; better give them a login or a key.",
+    )
+    own_url: str = setting(
+        "",
+        "A page that tells a member how to send; it ends the text of the refusal.",
+        example='"https://our.example/mail"',
+    )
+    enforced_reject: str = setting(
+        "mark", "DMARC fails and the author's domain publishes p=reject.", choices=ACTIONS
+    )
+    enforced_quarantine: str = setting(
+        "mark", "DMARC fails and the author's domain publishes p=quarantine.", choices=ACTIONS
+    )
+    enforced_temperror: str = setting(
+        "accept", "Such a domain, while DNS trouble leaves DMARC open.", choices=ACTIONS
+    )
+    other_fail: str = setting("accept", "DMARC fails under p=none.", choices=ACTIONS)
+    other_none: str = setting("accept", "The author's domain publishes no DMARC record.", choices=ACTIONS)
+    other_temperror: str = setting(
+        "accept", "Whether there is a record at all could not be had.", choices=ACTIONS
+    )
+    bad_author: str = setting(
+        "mark", "From: does not hold exactly one valid address (DMARC has nothing to say).", choices=ACTIONS
+    )
+    exempt_hosts: tuple[Network, ...] = setting(
+        (), "Clients to whose mail no action applies: trusted forwarders, list servers."
+    )
+    exempt_names: tuple[Domain, ...] = setting(
+        (),
+        "The same by name: clients with a name in these domains that leads back to their address (iprev). "
+        "HELO counts for nothing.",
+    )
+    exempt_domains: tuple[Domain, ...] = setting(
+        (), "Author domains, never ours, to whose mail no action applies."
+    )
+    exempt_lists: tuple[str, ...] = setting(
+        (),
+        "Mailing lists, as List-Id names them or as the domain behind it. A letter is believed to be the "
+        "list's where DKIM or SPF passed for a domain that the list's name ends with.",
+        example='["dev.lists.far.example"]',
+    )
+    exempt_sealers: tuple[Domain, ...] = setting(
+        (),
+        "ARC sealers that we believe. Where a chain passes, they alone handled the letter from some hop on, "
+        "and that hop saw dmarc=pass for the author, no action applies. ARC is an experiment at its end.",
+    )
+    exempt_temperror: str = setting(
+        "accept",
+        "DNS trouble leaves the mail of exempt hosts, names, domains or lists open.",
+        choices=("accept", "defer"),
+    )
