@@ -1,26 +1,20 @@
-"""The adapter to libmilter: gathers what Postfix sends into a ``Message``, carries a ``Decision`` back.
+"""The adapter to libmilter: hands Postfix's events to a ``Gathering``, carries its ``Decision`` back.
 
 Uses pymilter's inner module ``milter``, whose callbacks hand over bytes as they came, with an explicit
 negotiation instead of class decorators: fewer calls a field, and types that mypy can follow. libmilter runs a
 thread a connection; a ``Session`` belongs to one connection and sees one message after another.
-
-Postfix waits for our answer only to CONNECT, HELO and END-OF-MESSAGE. So nothing that gathers may raise or
-refuse: what is wrong with a message is kept until its end and answered there.
 """
 
-import itertools
 import socket
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 try:
     import milter
 except ImportError as error:
     raise ImportError("pymilter is missing: apt install python3-milter, or pip install pymilter") from error
 
-from postvouch.host.log import ERROR, INFO, Log
-from postvouch.host.metrics import Metrics
+from postvouch.milters.gather import BUG, Door, Gathering
 from postvouch.values.decision import (
     Accept,
     ChangeSender,
@@ -31,7 +25,6 @@ from postvouch.values.decision import (
     Reject,
     RemoveField,
 )
-from postvouch.values.message import Client, Envelope, Field, Message
 from postvouch.values.reply import LATER, Reply
 
 ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE | milter.CHGFROM
@@ -42,170 +35,84 @@ PROTOCOL = (
     | milter.P_HDR_LEADSPC
 )
 BACKLOG = 512
-MAX_HEADER = 4 << 20  # octets of all fields, 64 more for each: 10 MB of tiny ones would be hundreds here
-LOOPBACK = ("127.0.0.1", "::1")
-
-
-class Handler(Protocol):
-    """What judges a message: verify or sign. Replaced as a whole when the configuration changes."""
-
-    max_body: int
-
-    def handle(self, message: Message) -> Decision:
-        """Decide about one message. May block; an exception is a bug and defers the message."""
-        ...
-
-    def tick(self) -> None:
-        """Called each second or so, in a thread of its own in each worker."""
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class Door:
-    """What all sessions of a process share. ``under_way``: the messages begun and not yet answered."""
-
-    handler: Handler
-    log: Log
-    metrics: Metrics
-    under_way: set[int] = field(default_factory=set)
-    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
 
 class Session:
     """One connection from Postfix."""
 
-    __slots__ = (
-        "_body", "_client", "_context", "_door", "_fields", "_header_size", "_in_data", "_leading_space",
-        "_limit", "_login", "_no_reply", "_number", "_queue_id", "_recipients", "_sender", "_size",
-    )  # fmt: skip
+    __slots__ = ("_context", "_gathering", "_leading_space", "_no_reply")
 
     def __init__(self, context: Any, door: Door, protocol: int) -> None:
         self._context = context
-        self._door = door
-        self._client = Client()
+        self._gathering = Gathering(door)
         self._leading_space = bool(protocol & milter.P_HDR_LEADSPC)
         self._no_reply = protocol
-        self._number = -1
-        self._forget()
 
     def connect(self, name: str, family: int, address: Any) -> int:
-        """The SMTP client, or cleanup(8) playing one as localhost, port 0, for mail that no client sent."""
+        """The SMTP client."""
         known = family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple)
         literal, port = (str(address[0]), int(address[1])) if known else ("", 0)
-        self._client = Client(
-            address=literal,
-            name=name,
-            port=port,
-            local=name == "localhost" and literal in LOOPBACK and port == 0,
-        )
+        self._gathering.connect(name, literal, port)
         return int(milter.CONTINUE)
 
     def helo(self, name: str) -> int:
-        """HELO comes again after STARTTLS; the last one counts."""
-        self._client = replace(self._client, helo=name)
+        """HELO or EHLO."""
+        self._gathering.helo(name)
         return int(milter.CONTINUE)
 
     def mail(self, path: bytes) -> int:
-        """MAIL FROM begins a message, whatever became of the one before."""
-        self._forget()
-        self._number = next(self._door.numbers)
-        self._door.under_way.add(self._number)
-        self._sender = _without_brackets(path)
+        """MAIL FROM."""
+        self._gathering.mail(path)
         return self._silent(milter.P_NR_MAIL)
 
     def rcpt(self, path: bytes) -> int:
-        """An accepted recipient, before aliases."""
-        self._recipients.append(_without_brackets(path))
+        """RCPT TO."""
+        self._gathering.rcpt(path)
         return self._silent(milter.P_NR_RCPT)
 
     def data(self) -> int:
         """The queue id exists by now; before, only from the second recipient on."""
-        self._in_data = True
-        self._queue_id = self._context.getsymval("i") or ""
+        self._gathering.data(self._context.getsymval("i") or "")
         return self._silent(milter.P_NR_DATA)
 
     def header(self, name: str, value: bytes) -> int:
-        """One field, value as Postfix has it: first blank included, folds as LF."""
-        if not self._leading_space:
-            value = b" " + value
-        if b"\n" in value:
-            value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        self._header_size += len(name) + len(value) + 64
-        if self._header_size <= MAX_HEADER:
-            self._fields.append(Field(name.encode(), value))
+        """One field."""
+        self._gathering.header(name.encode(), value if self._leading_space else b" " + value)
         return self._silent(milter.P_NR_HDR)
 
     def body(self, chunk: bytes) -> int:
-        """A chunk of up to 64 KiB. What is above the limit is counted and not kept."""
-        self._size += len(chunk)
-        if self._size <= self._limit:
-            self._body.append(chunk)
+        """A chunk of up to 64 KiB."""
+        self._gathering.body(chunk)
         return self._silent(milter.P_NR_BODY)
 
     def end(self) -> int:
         """Judge and answer. The one place that catches everything: our faults are for us to log, and Postfix
         keeps the message."""
         began = time.perf_counter()
-        decision = Decision(verdict=Defer(LATER), code="bug")
-        handler = self._door.handler
+        macro = self._context.getsymval
+        decision = BUG
         try:
-            message = self._message()
-            if self._size > self._limit or self._header_size > MAX_HEADER:
-                code = "body-too-long" if self._size > self._limit else "header-too-long"
-                decision = Decision(verdict=Defer(LATER), code=code)
-            else:
-                decision = handler.handle(message)
+            decision = self._gathering.judge(
+                queue_id=macro("i") or "",
+                login=macro("{auth_authen}") or "",
+                daemon_name=macro("{daemon_name}") or "",
+            )
             answer = self._apply(decision)
         except Exception as error:
-            self._door.log.exception(self._queue_id, error)
-            self._door.metrics.bug()
-            decision = Decision(verdict=Defer(LATER), code="bug", facts=decision.facts)
+            self._gathering.broke(error)
+            decision = Decision(verdict=BUG.verdict, code=BUG.code, facts=decision.facts)
             answer = self._refuse(LATER)
-        seconds = time.perf_counter() - began
-        self._tell(decision.action, decision.code, decision.facts, seconds)
-        self._door.metrics.message(decision.action, decision.code, seconds)
-        self._door.metrics.results(decision.facts)
-        self._forget()
+        self._gathering.told(decision, time.perf_counter() - began)
         return answer
 
     def abort(self) -> int:
-        """RSET, or the connection broke. Silence if no data had come: Postfix logs such sessions itself."""
-        if self._in_data:
-            self._tell("none", "aborted", (), 0.0)
-            self._door.metrics.message("none", "aborted", 0.0)
-        self._forget()
+        """RSET, or the connection broke."""
+        self._gathering.abort()
         return int(milter.CONTINUE)
-
-    def _forget(self) -> None:
-        self._door.under_way.discard(self._number)
-        self._sender, self._queue_id = "", ""
-        self._recipients: list[str] = []
-        self._fields: list[Field] = []
-        self._body: list[bytes] = []
-        self._header_size, self._size, self._limit = 0, 0, self._door.handler.max_body
-        self._in_data, self._login = False, ""
 
     def _silent(self, step: int) -> int:
         """The return value of a step to which no reply was negotiated, or that of a polite old MTA."""
         return int(milter.NOREPLY if self._no_reply & step else milter.CONTINUE)
-
-    def _message(self) -> Message:
-        macro = self._context.getsymval
-        self._queue_id = macro("i") or self._queue_id
-        self._login = macro("{auth_authen}") or ""
-        client = replace(
-            self._client,
-            login=self._login,
-            daemon_name=macro("{daemon_name}") or "",
-            local=self._client.local and not self._login,
-        )
-        return Message(
-            queue_id=self._queue_id,
-            client=client,
-            envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
-            fields=tuple(self._fields),
-            body=tuple(self._body),
-        )
 
     def _apply(self, decision: Decision) -> int:
         match decision.verdict:
@@ -235,22 +142,6 @@ class Session:
     def _refuse(self, reply: Reply) -> int:
         self._context.setreply(str(reply.code), reply.enhanced, reply.text.replace("%", "%%"))
         return int(milter.TEMPFAIL if reply.code < 500 else milter.REJECT)
-
-    def _tell(self, action: str, code: str, facts: tuple[tuple[str, str], ...], seconds: float) -> None:
-        seen = self._client
-        pairs = [("from", f"<{self._sender}>"), ("client", f"{seen.name}[{seen.address}]")]
-        if self._login:
-            pairs.append(("login", self._login))
-        pairs += facts
-        pairs += [("action", action), ("reason", code), ("ms", f"{seconds * 1000:.0f}")]
-        self._door.log.line(self._queue_id, pairs, level=ERROR if code == "bug" else INFO)
-
-
-def _without_brackets(path: bytes) -> str:
-    """<a@b> or a@b, as smtpd or cleanup writes it; octets that are no UTF-8 survive as surrogates."""
-    if path.startswith(b"<") and path.endswith(b">"):
-        path = path[1:-1]
-    return path.decode("utf-8", "surrogateescape")
 
 
 def listen(where: str, door: Door) -> None:

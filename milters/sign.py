@@ -8,6 +8,7 @@ under a sender that cannot pass for us, as sign.on_unproven says.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from postvouch.config.schema import Config
@@ -15,13 +16,13 @@ from postvouch.directory import model, resolve, snapshot
 from postvouch.host import daemon
 from postvouch.host.keyfiles import load_ring
 from postvouch.host.log import ERROR, INFO, WARNING, Log
-from postvouch.milters import session, workers
+from postvouch.milters import gather, workers
 from postvouch.milters.unproven import Unproven
 from postvouch.sign import choose, dkim
 from postvouch.sign.keys import KeyRing, KeySpec
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, Decision, Defer, Reject
-from postvouch.values.message import Message
+from postvouch.values.message import Field, Message
 from postvouch.values.network import networks
 
 
@@ -50,6 +51,9 @@ class Signer:
             oversign=config.sign.oversign_headers,
             expire_s=int(config.sign.expire),
         )
+
+    def hashes(self, fields: Sequence[Field]) -> None:
+        """Keep the body: whether it has to be hashed at all is known at the end only."""
 
     def handle(self, message: Message) -> Decision:
         """Sign one letter, or say why not."""
@@ -124,7 +128,7 @@ def run(service: daemon.Service) -> int:
     """The daemon."""
     log = service.log
 
-    def make(config: Config, old: session.Handler | None) -> Signer:
+    def make(config: Config, old: gather.Handler | None) -> Signer:
         rules = model.Rules(delimiter=config.map.recipient_delimiter, max_targets=config.map.max_targets)
         path = Path(config.map.snapshot)
         watch = old.watch if isinstance(old, Signer) else None

@@ -7,16 +7,17 @@ name below is then a forgery by definition. Mail of our own clients and logins i
 """
 
 import time
+from collections.abc import Sequence
 
-from postvouch.auth import decide, evaluate, header
+from postvouch.auth import bodies, decide, evaluate, header
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result
 from postvouch.config.schema import Config
 from postvouch.host import daemon
 from postvouch.host.dns import DnsResolver
 from postvouch.host.log import Log
-from postvouch.milters import session, workers
+from postvouch.milters import gather, workers
 from postvouch.values.decision import Decision, InsertField
-from postvouch.values.message import Message
+from postvouch.values.message import Field, Message
 from postvouch.values.network import networks
 
 MAX_LOOKUPS = 400
@@ -44,6 +45,10 @@ class Verifier:
             exempt=networks(config.verify.exempt_hosts),
             internal=networks(config.general.internal_hosts),
         )
+
+    def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
+        """Hash the body as its signatures ask for and keep nothing of it."""
+        return bodies.BodyHashes(bodies.forms(fields))
 
     def handle(self, message: Message) -> Decision:
         """Find out, rule, and write down what was found."""
@@ -117,7 +122,7 @@ def check(config: Config) -> list[str]:
 def run(service: daemon.Service) -> int:
     """The daemon."""
 
-    def make(config: Config, old: session.Handler | None) -> session.Handler:
+    def make(config: Config, old: gather.Handler | None) -> gather.Handler:
         kept = old.resolver if isinstance(old, Verifier) and old.dns == config.dns else resolver_of(config)
         return Verifier(config, service.log, kept)
 

@@ -19,7 +19,7 @@ from postvouch.host.daemon import Service
 from postvouch.host.log import ERROR, WARNING
 from postvouch.host.metrics import Metrics, shared_directory
 from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals, clear_socket_path
-from postvouch.milters import session
+from postvouch.milters import gather, session
 
 STOP = signal.SIGUSR2
 """libmilter waits for TERM too, in a thread of its own that may be the first to get it."""
@@ -29,7 +29,7 @@ TICK_S = 1.0
 SOCKET_MODE = 0o660
 EX_CANTCREAT = os.EX_CANTCREAT
 
-Make = Callable[[Config, session.Handler | None], session.Handler]
+Make = Callable[[Config, gather.Handler | None], gather.Handler]
 """Makes the handler of a configuration; the one in use so far lets it take over caches."""
 
 Gauges = Mapping[str, tuple[str, Callable[[], float]]]
@@ -64,7 +64,7 @@ def run(
     log = service.log
     shared = shared_directory() if metrics_at else None
     metrics = Metrics(service.program.removeprefix("postvouch-"), directory=shared)
-    door = session.Door(handler=make(service.config, None), log=log, metrics=metrics)
+    door = gather.Door(handler=make(service.config, None), log=log, metrics=metrics)
     try:
         inode = _listen(where, door)
     except OSError as error:
@@ -101,7 +101,7 @@ def run(
         metrics.close()
 
 
-def _listen(where: str, door: session.Door) -> int:
+def _listen(where: str, door: gather.Door) -> int:
     """Open the socket, with its mode and fit to be shared; the inode of a unix socket's path, else 0."""
     path = Path(where.removeprefix("unix:")) if where.startswith("unix:") else None
     if path is not None:
@@ -150,7 +150,7 @@ def _remove(where: str, inode: int) -> None:
         return
 
 
-def _work(service: Service, door: session.Door, make: Make, check: Callable[[Config], list[str]]) -> int:
+def _work(service: Service, door: gather.Door, make: Make, check: Callable[[Config], list[str]]) -> int:
     """A worker: libmilter in a thread, signals here."""
     log = service.log
     sys.excepthook = lambda kind, error, trace: log.exception("", error)
@@ -188,7 +188,7 @@ def _work(service: Service, door: session.Door, make: Make, check: Callable[[Con
             return os.EX_OK
 
 
-def _drain(service: Service, door: session.Door) -> None:
+def _drain(service: Service, door: gather.Door) -> None:
     """Wait for the messages under way now; those that begin later are cut, and Postfix keeps them."""
     waiting = set(door.under_way)
     deadline = time.monotonic() + DRAIN_S

@@ -9,8 +9,10 @@ handler's general.hostname, to see reloads. The variable DRAIN_S shortens the st
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from postvouch.auth.bodies import BodyHashes
 from postvouch.config.schema import Config
 from postvouch.host import daemon
 from postvouch.milters import workers
@@ -25,7 +27,7 @@ from postvouch.values.decision import (
     Reject,
     RemoveField,
 )
-from postvouch.values.message import Message
+from postvouch.values.message import Field, Message
 from postvouch.values.reply import LATER, SPOOF
 
 
@@ -39,6 +41,12 @@ class Obeys:
     def tick(self) -> None:
         """Nothing to do."""
 
+    def hashes(self, fields: Sequence[Field]) -> BodyHashes | None:
+        """Keep the body, unless X-Hash is there."""
+        if any(field.is_named(b"x-hash") for field in fields):
+            return BodyHashes([(True, None)])
+        return None
+
     def handle(self, message: Message) -> Decision:
         """Do what X-Do says and tell what was seen."""
         asked = [field.value.strip().decode() for field in message.named(b"x-do")]
@@ -48,6 +56,7 @@ class Obeys:
             ("local", str(message.client.local)),
             ("fields", repr([(field.name, field.value) for field in message.fields])),
             ("octets", str(sum(map(len, message.body)))),
+            ("digests", str(len(message.digests or ()))),
             ("port", str(message.client.port)),
         )
         edits: tuple[Edit, ...] = (
