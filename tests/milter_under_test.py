@@ -42,10 +42,11 @@ class Obeys:
         """Nothing to do."""
 
     def hashes(self, fields: Sequence[Field]) -> BodyHashes | None:
-        """Keep the body, unless X-Hash is there."""
-        if any(field.is_named(b"x-hash") for field in fields):
-            return BodyHashes([(True, None)])
-        return None
+        """Keep the body, unless X-Hash is there, which may say crash."""
+        asked = [field.value.strip() for field in fields if field.is_named(b"x-hash")]
+        if asked == [b"crash"]:
+            raise LookupError("X-Hash: crash")
+        return BodyHashes([(True, None)]) if asked else None
 
     def handle(self, message: Message) -> Decision:
         """Do what X-Do says and tell what was seen."""
@@ -56,7 +57,7 @@ class Obeys:
             ("local", str(message.client.local)),
             ("fields", repr([(field.name, field.value) for field in message.fields])),
             ("octets", str(sum(map(len, message.body)))),
-            ("digests", str(len(message.digests or ()))),
+            ("digests", str(message.digests and len(message.digests))),
             ("port", str(message.client.port)),
         )
         edits: tuple[Edit, ...] = (

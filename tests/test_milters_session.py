@@ -60,7 +60,7 @@ def test_a_message_is_answered_with_edits_and_logged_once(shared: Daemon, postfi
     assert lines[0].startswith(
         "4Once: from=<alice@far.example>, client=mx.far.example[192.0.2.7], to=bob@our"
     )
-    assert ", octets=7, port=40000, action=accept, reason=ok, ms=" in lines[0]
+    assert ", octets=7, digests=None, port=40000, action=accept, reason=ok, ms=" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,20 @@ def test_raw_octets_folds_and_missing_blanks_arrive_as_they_were(shared: Daemon,
     assert r"(b'X-Fold'\x2c b' a\\r\\n\\tb\\r\\n c')" in line
     assert r"(b'X-Empty'\x2c b'')" in line
     assert r"from=<j\xf6rg@far.example>" in line
+
+
+def test_a_body_that_is_only_hashed_may_be_of_any_length_and_is_not_kept(
+    shared: Daemon, postfix: Postfix
+) -> None:
+    postfix.message([(b"X-Hash", b" yes")], b"x" * 300_000, queue_id="4Hash")
+    assert "octets=0, digests=1, " in shared.wait_for("4Hash: ")[0]
+
+
+def test_a_fault_while_the_body_comes_in_is_answered_at_its_end(shared: Daemon, postfix: Postfix) -> None:
+    outcome = postfix.message([(b"X-Hash", b" crash")], b"x" * 200_000, queue_id="4HashBug")
+    assert outcome.text.startswith("451 4.7.1 Service unavailable")
+    assert "bug=LookupError: X-Hash: crash" in shared.wait_for("4HashBug: bug=")[0]
+    assert postfix.message(PLAIN, queue_id="4HashNext").word == "c"
 
 
 def test_mail_that_no_client_sent_is_local(shared: Daemon) -> None:

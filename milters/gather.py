@@ -1,0 +1,193 @@
+"""One connection from Postfix, whatever carries it: gathers events into a ``Message``, has it judged, tells.
+
+The door (``session`` over libmilter) hands events in as octets and carries the decision back. Postfix waits
+for our answer only to CONNECT, HELO and END-OF-MESSAGE. So nothing that gathers may raise or refuse: what is
+wrong with a message is kept until its end and answered there.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from postvouch.auth.bodies import BodyHashes
+from postvouch.host.log import ERROR, INFO, Log
+from postvouch.host.metrics import Metrics
+from postvouch.values.decision import Decision, Defer
+from postvouch.values.message import Client, Envelope, Field, Message
+from postvouch.values.reply import LATER
+
+MAX_HEADER = 4 << 20  # octets of all fields, 64 more for each: 10 MB of tiny ones would be hundreds here
+LOOPBACK = ("127.0.0.1", "::1")
+BUG = Decision(verdict=Defer(LATER), code="bug")
+
+
+class Handler(Protocol):
+    """What judges a message: verify or sign. Replaced as a whole when the configuration changes."""
+
+    max_body: int
+
+    def hashes(self, fields: Sequence[Field]) -> BodyHashes | None:
+        """What is to be made of the body as it arrives; asked when its first chunk is there.
+
+        None: the body is kept as it is, up to ``max_body`` octets.
+        """
+        ...
+
+    def handle(self, message: Message) -> Decision:
+        """Decide about one message. May block; an exception is a bug and defers the message."""
+        ...
+
+    def tick(self) -> None:
+        """Called each second or so, in a thread of its own in each worker."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Door:
+    """What all connections of a process share. ``under_way``: the messages begun and not yet answered."""
+
+    handler: Handler
+    log: Log
+    metrics: Metrics
+    under_way: set[int] = field(default_factory=set)
+    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+
+class Gathering:
+    """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
+
+    __slots__ = (
+        "_asked", "_body", "_client", "_door", "_fault", "_fields", "_handler", "_hashes", "_header_size",
+        "_in_data", "_login", "_number", "_queue_id", "_recipients", "_sender", "_size",
+    )  # fmt: skip
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._client = Client()
+        self._number = -1
+        self._forget()
+
+    def connect(self, name: str, address: str, port: int) -> None:
+        """The SMTP client, or cleanup(8) playing one as localhost, port 0, for mail that no client sent.
+
+        ``address`` is "" where Postfix does not know it.
+        """
+        local = name == "localhost" and address in LOOPBACK and port == 0
+        self._client = Client(address=address, name=name, port=port, local=local)
+
+    def helo(self, name: str) -> None:
+        """HELO comes again after STARTTLS; the last one counts."""
+        self._client = replace(self._client, helo=name)
+
+    def mail(self, path: bytes) -> None:
+        """MAIL FROM begins a message, whatever became of the one before."""
+        self._forget()
+        self._number = next(self._door.numbers)
+        self._door.under_way.add(self._number)
+        self._sender = _without_brackets(path)
+
+    def rcpt(self, path: bytes) -> None:
+        """An accepted recipient, before aliases."""
+        self._recipients.append(_without_brackets(path))
+
+    def data(self, queue_id: str) -> None:
+        """The message follows."""
+        self._in_data, self._queue_id = True, queue_id
+
+    def header(self, name: bytes, value: bytes) -> None:
+        """One field, value as Postfix has it: first blank included, folds as LF."""
+        if b"\n" in value:
+            value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        self._header_size += len(name) + len(value) + 64
+        if self._header_size <= MAX_HEADER:
+            self._fields.append(Field(name, value))
+
+    def body(self, chunk: bytes) -> None:
+        """A chunk of the body: hashed or kept. What is above the limit is counted and not kept."""
+        try:
+            if not self._asked:
+                self._asked = True
+                self._hashes = self._handler.hashes(self._fields)
+            if self._hashes is not None:
+                self._hashes.feed(chunk)
+                return
+        except Exception as error:
+            # Postfix hears nothing until the end of the message: so does our fault.
+            self._fault = error
+        self._size += len(chunk)
+        if self._size <= self._handler.max_body:
+            self._body.append(chunk)
+
+    def judge(self, *, queue_id: str, login: str, daemon_name: str) -> Decision:
+        """The end of the message: what its handler decides. Raises what is a fault of ours."""
+        self._queue_id = queue_id or self._queue_id
+        self._login = login
+        if self._fault is not None:
+            raise self._fault
+        if self._size > self._handler.max_body:
+            return Decision(verdict=Defer(LATER), code="body-too-long")
+        if self._header_size > MAX_HEADER:
+            return Decision(verdict=Defer(LATER), code="header-too-long")
+        message = Message(
+            queue_id=self._queue_id,
+            client=replace(
+                self._client,
+                login=login,
+                daemon_name=daemon_name,
+                local=self._client.local and not login,
+            ),
+            envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
+            fields=tuple(self._fields),
+            body=tuple(self._body),
+            digests=self._hashes.finish() if self._hashes is not None else None,
+        )
+        return self._handler.handle(message)
+
+    def told(self, decision: Decision, seconds: float) -> None:
+        """The decision was carried back: its log line and its numbers; the message is over."""
+        self._tell(decision.action, decision.code, decision.facts, seconds)
+        self._door.metrics.message(decision.action, decision.code, seconds)
+        self._door.metrics.results(decision.facts)
+        self._forget()
+
+    def broke(self, error: Exception) -> None:
+        """A fault of ours, with its traceback."""
+        self._door.log.exception(self._queue_id, error)
+        self._door.metrics.bug()
+
+    def abort(self) -> None:
+        """RSET, or the connection broke. Silence if no data had come: Postfix logs such sessions itself."""
+        if self._in_data:
+            self._tell("none", "aborted", (), 0.0)
+            self._door.metrics.message("none", "aborted", 0.0)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._door.under_way.discard(self._number)
+        # A message that began with one configuration ends with it.
+        self._handler = self._door.handler
+        self._sender, self._queue_id, self._login = "", "", ""
+        self._recipients: list[str] = []
+        self._fields: list[Field] = []
+        self._body: list[bytes] = []
+        self._header_size, self._size = 0, 0
+        self._asked, self._in_data = False, False
+        self._hashes: BodyHashes | None = None
+        self._fault: Exception | None = None
+
+    def _tell(self, action: str, code: str, facts: tuple[tuple[str, str], ...], seconds: float) -> None:
+        seen = self._client
+        pairs = [("from", f"<{self._sender}>"), ("client", f"{seen.name}[{seen.address}]")]
+        if self._login:
+            pairs.append(("login", self._login))
+        pairs += facts
+        pairs += [("action", action), ("reason", code), ("ms", f"{seconds * 1000:.0f}")]
+        self._door.log.line(self._queue_id, pairs, level=ERROR if code == "bug" else INFO)
+
+
+def _without_brackets(path: bytes) -> str:
+    """<a@b> or a@b, as smtpd or cleanup writes it; octets that are no UTF-8 survive as surrogates."""
+    if path.startswith(b"<") and path.endswith(b">"):
+        path = path[1:-1]
+    return path.decode("utf-8", "surrogateescape")
