@@ -1,7 +1,9 @@
-"""A letter in a file as a ``Message``, its octets kept as they are.
+"""A letter in a file as a ``Message``, its octets kept as they are; any octets at all are a letter.
 
-Postfix would have handed it over with CRLF line ends; a file written on Unix has LF. Line ends are the only
-thing that is changed here, and that is said, because a signature covers every other octet.
+Read as Postfix reads what SMTP carries: the first line that is no field ends the header and begins the body.
+A file written on Unix has LF where SMTP has CRLF; its line ends are changed, and that is said, because a
+signature covers them. Where the first line ends in CRLF a lone LF or CR further down is an octet like others:
+Postfix would make a line end or a blank of it, and a signature over what was sent would break all the same.
 """
 
 import re
@@ -9,12 +11,11 @@ from dataclasses import dataclass
 
 from postvouch.values.message import Client, Envelope, Field, Message
 
+_LINE_END = re.compile(rb"\r?\n")
 _LONE_LF = re.compile(rb"(?<!\r)\n")
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
-
-
-class LetterError(ValueError):
-    """The octets are no letter."""
+# smtpd(8) takes such lines for those of a mailbox file, but "From :" at the very top is what it looks like.
+_MBOX = re.compile(rb"(?:>*From (?![ \t]*:)[^\n]*\n)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,14 @@ class Letter:
 
 
 def read_letter(data: bytes, *, client: Client, envelope: Envelope) -> Letter:
-    """Split a letter into fields and body. Raises LetterError where there is no header field at all."""
+    """Split a letter into fields and body. Names keep blanks before their colon, which Postfix drops."""
     notes = []
-    if data.startswith(b"From ") and b"\n" in data:
+    mbox = _MBOX.match(data)
+    if mbox is not None:
         notes.append("the mbox line at its start was left out")
-        data = data.partition(b"\n")[2]
-    if _LONE_LF.search(data):
+        data = data[mbox.end() :]
+    first = _LINE_END.search(data)
+    if first is not None and first[0] == b"\n":
         notes.append("line ends were LF and are read as CRLF, as SMTP would have carried them")
         data = _LONE_LF.sub(b"\r\n", data)
     if data and not data.endswith(b"\r\n"):
@@ -39,8 +42,8 @@ def read_letter(data: bytes, *, client: Client, envelope: Envelope) -> Letter:
         data += b"\r\n"
     fields, body, broken = _split(data)
     if not fields:
-        raise LetterError("no header field at its start")
-    if broken:
+        notes.append("no header field at its start: all of it is body, as in Postfix")
+    elif broken:
         notes.append("the header ends at a line that is no field; the body begins there, as in Postfix")
     message = Message(client=client, envelope=envelope, fields=tuple(fields), body=(body,) if body else ())
     return Letter(message=message, notes=tuple(notes))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from postvouch.cli import output, verdict
-from postvouch.cli.letter import Letter, LetterError, read_letter
+from postvouch.cli.letter import Letter, read_letter
 from postvouch.cli.zonefile import ZoneError, ZoneFile
 from postvouch.config.load import DEFAULT_PATH
 from postvouch.config.schema import Config
@@ -70,8 +70,6 @@ def _letter(name: str, client_ip: str, helo: str, mail_from: str) -> Letter:
         return read_letter(data, client=client, envelope=Envelope(sender=str(sender) if sender else ""))
     except OSError as error:
         raise output.Failure(output.DATA, f"{name}: {error.strerror}") from None
-    except LetterError as error:
-        raise output.Failure(output.DATA, f"{name}: {error}") from None
 
 
 def _resolver(zone: str | None, config: Config) -> Resolver:

@@ -14,13 +14,14 @@ TEMPERROR: no answer for that name.
 import re
 from collections import defaultdict
 
-from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Status
+from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Resolver, Status
 
 KINDS = ("TXT", "MX", "A", "AAAA", "PTR", "CNAME", "NS", "TEMPERROR")
 _RECORD = re.compile(rf"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?({'|'.join(KINDS)})\b\s*(.*)", re.IGNORECASE)
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(\d{3}|.)")
 _MAX_CNAMES = 8
+_MAX_NAME = 253
 
 Value = bytes | str | tuple[int, str]
 
@@ -29,36 +30,36 @@ class ZoneError(ValueError):
     """A line that cannot be read; the text begins with its number."""
 
 
-class ZoneFile:
-    """A ``values.dns.Resolver`` over such lines. Raises ZoneError for the first line that is none."""
+class Zone:
+    """A ``values.dns.Resolver`` over records in memory; what is not in it does not exist.
 
-    def __init__(self, text: str) -> None:
+    TEMPERROR among the types of a name: no answer for that name, whatever is asked.
+    """
+
+    def __init__(self) -> None:
         self._data: dict[tuple[str, str], list[Value]] = defaultdict(list)
         self._names: set[str] = set()
-        for number, line in enumerate(text.splitlines(), 1):
-            stripped = line.strip()
-            if not stripped or stripped[0] in ";#$":
-                continue
-            found = _RECORD.fullmatch(stripped)
-            if found is None:
-                raise ZoneError(f"{number}: not a record: NAME TYPE DATA, with a type of {', '.join(KINDS)}")
-            name, kind = _fold(found[1]), found[2].upper()
-            try:
-                self._data[name, kind].append(_value(kind, found[3]))
-            except ValueError as error:
-                raise ZoneError(f"{number}: {kind}: {error}") from None
-            labels = name.split(".")
-            self._names.update(".".join(labels[at:]) for at in range(len(labels)))
+
+    def exists(self, name: str) -> None:
+        """Make the name (lower case, no last dot) and those above it exist."""
+        while name and name not in self._names and len(name) <= _MAX_NAME:
+            self._names.add(name)
+            name = name.partition(".")[2]
+
+    def add(self, name: str, kind: str, value: Value) -> None:
+        """Put one more record in."""
+        self._data[name, kind].append(value)
+        self.exists(name)
 
     def lookup(self, name: str, kind: str) -> Records:
-        """Answer from the file; what is not in it does not exist."""
-        name = _fold(name)
+        """Answer from memory, CNAMEs followed."""
+        name = fold(name)
         for _ in range(_MAX_CNAMES):
-            if len(name) > 253 or not all(0 < len(label) < 64 for label in name.split(".")):
+            if len(name) > _MAX_NAME or not all(0 < len(label) < 64 for label in name.split(".")):
                 return NO_SUCH_NAME
-            name = self._wild(name)
+            name = self._standing_in(name)
             if (name, "TEMPERROR") in self._data:
-                raise DnsUnavailable(f"{name}: the zone file says so")
+                raise DnsUnavailable(f"{name}: told not to answer")
             values = self._data.get((name, kind.upper()))
             if values:
                 return Records(status=Status.FOUND, values=tuple(values))
@@ -68,7 +69,45 @@ class ZoneFile:
             name = str(alias[0])
         raise DnsUnavailable("too many CNAMEs")
 
-    def _wild(self, name: str) -> str:
+    def _standing_in(self, name: str) -> str:
+        """The name whose records answer for this one."""
+        return name
+
+
+class Budget:
+    """A resolver that answers so many questions and no more, as the daemon's does for one message."""
+
+    def __init__(self, resolver: Resolver, lookups: int) -> None:
+        self._resolver = resolver
+        self._left = lookups
+
+    def lookup(self, name: str, kind: str) -> Records:
+        """Ask within the budget."""
+        self._left -= 1
+        if self._left < 0:
+            raise DnsUnavailable("too many DNS questions for one message")
+        return self._resolver.lookup(name, kind)
+
+
+class ZoneFile(Zone):
+    """Such lines as records, wildcards included. Raises ZoneError for the first line that is none."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        for number, line in enumerate(text.splitlines(), 1):
+            stripped = line.strip()
+            if not stripped or stripped[0] in ";#$":
+                continue
+            found = _RECORD.fullmatch(stripped)
+            if found is None:
+                raise ZoneError(f"{number}: not a record: NAME TYPE DATA, with a type of {', '.join(KINDS)}")
+            name, kind = fold(found[1]), found[2].upper()
+            try:
+                self.add(name, kind, _value(kind, found[3]))
+            except ValueError as error:
+                raise ZoneError(f"{number}: {kind}: {error}") from None
+
+    def _standing_in(self, name: str) -> str:
         """The wildcard below the closest name that exists, if there is one, else the name (RFC 4592)."""
         encloser = name
         while encloser and encloser not in self._names:
@@ -77,7 +116,8 @@ class ZoneFile:
         return wildcard if encloser != name and wildcard in self._names else name
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """A name as it is kept here: lower case, no last dot."""
     return name.lower().removesuffix(".")
 
 
@@ -91,10 +131,10 @@ def _value(kind: str, data: str) -> Value:
         preference, _, host = data.partition(" ")
         if not preference.isdecimal() or not host.strip():
             raise ValueError("preference and host")
-        return int(preference), _fold(host.strip())
+        return int(preference), fold(host.strip())
     if not data or " " in data:
         raise ValueError("one name or address")
-    return _fold(data)
+    return fold(data)
 
 
 def _text(data: str) -> bytes:
