@@ -1,5 +1,7 @@
 """auth/dmarc.py, orgdomain.py and dmarcrecord.py: what the vectors do not say."""
 
+import time
+
 import pytest
 from fakedns import zone
 from hypothesis import given
@@ -196,3 +198,43 @@ def test_walks_are_short_and_organisations_contain_their_members(
         if aligned and other != author:
             assert orgdomain.Walk(start=other, resolver=dns).org_domain() == org
     assert len(dns.asked) <= 8 + 8 * (1 + 2 * len(others)) + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"v=DMARC1; p=reject; x=" + b" " * 64000 + b"\x01",
+        b"v=DMARC1; p=reject; x=y" + b" \t" * 32000 + b"\xff",
+        b"v=DMARC1; p=reject; " + b" = " * 20000,
+        b"v=DMARC1; p=reject; rua=" + b"mailto:a!" * 7000,
+        b"v=DMARC1; p=reject; rua=" + b"a:b!1," * 10000,
+        b"v" + b" " * 64000 + b"=DMARC1; p=reject",
+        b"v=DMARC1; p=reject" + b";" * 64000,
+    ],
+)
+def test_64_kb_of_a_stranger_are_read_in_no_time(text: bytes) -> None:
+    began = time.process_time()
+    record = parse_record(text)
+    assert time.process_time() - began < 0.5
+    assert record is not None
+    assert record.p == "reject"
+
+
+@pytest.mark.parametrize(
+    "text, p, usable",
+    [
+        (b"v=DMARC1; p=reject\r\n", "reject", True),
+        (b"v=DMARC1;\r\n p=reject;\r\n rua=mailto:a@far.example\r\n", "reject", True),
+        (b"v=DMARC1; p=re\r\nject", "none", False),
+        (b"v=DMARC1; p=reject; sp=quarant\xc3\xa4ne", "none", False),
+        (b"v=DMARC1; p=reject; sp=\xff; rua=mailto:a@far.example", "none", True),
+        (b"v=DMARC1; p=reject; p\xc3\xa4=none", "reject", True),
+        (b"v=DMARC1; p=\xa0reject", "none", False),
+    ],
+)
+def test_line_ends_around_values_are_blanks_and_8_bit_costs_only_its_own_tag(
+    text: bytes, p: str, usable: bool
+) -> None:
+    record = parse_record(text)
+    assert record is not None
+    assert (record.p, record.usable) == (p, usable)

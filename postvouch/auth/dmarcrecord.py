@@ -8,7 +8,10 @@ import re
 from dataclasses import dataclass
 
 _VERSION = re.compile(rb"[vV][ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
-_TAG = re.compile(r"[ \t]*([A-Za-z]+)[ \t]*=[ \t]*([\x20-\x7e\t]*?)[ \t]*")
+# dmarc-value of §4.8; TAB inside it only ever meets values that are compared whole.
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+# Around tags and values; a line's end too, which an owner pastes along and DKIM's grammar folds at.
+_BLANK = " \t\r\n"
 # RFC 3986's shape is all that we need to know about a reporting address; "!10m" behind it is obsolete (§4.8).
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[^\s,;!]+)(?:![0-9]+[kmgtKMGT]?)?")
 _POLICIES = ("none", "quarantine", "reject")
@@ -89,12 +92,14 @@ def parse_record(text: bytes) -> Record | None:
 
 
 def _tags(text: str) -> dict[str, str]:
-    """The tags after the version; a tag that is written twice has no legal value (RFC 6376 §3.2)."""
+    """The tags after the version; one that is written twice (RFC 6376 §3.2) or holds what no value may, is "".
+
+    By hand and not by one pattern: blanks on both sides of a lazy value are cubic, and 64 kB fit in DNS.
+    """
     tags: dict[str, str] = {}
     for piece in text.split(";")[1:]:
-        found = _TAG.fullmatch(piece)
-        if found is None:
-            continue
-        name = found[1].lower()
-        tags[name] = "" if name in tags else found[2]
+        name, equals, value = piece.partition("=")
+        name, value = name.strip(_BLANK).lower(), value.strip(_BLANK)
+        if equals and name.isascii() and name.isalpha():
+            tags[name] = value if name not in tags and _VALUE.fullmatch(value) else ""
     return tags
