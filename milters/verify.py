@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from postvouch.auth import bodies, decide, evaluate, header
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result
+from postvouch.config.policy import policy_of
 from postvouch.config.schema import Config
 from postvouch.host import daemon
 from postvouch.host.dns import DnsResolver
@@ -18,7 +19,6 @@ from postvouch.host.log import Log
 from postvouch.milters import gather, workers
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Field, Message
-from postvouch.values.network import networks
 
 MAX_LOOKUPS = 400
 """DNS questions for one message: two SPF checks with all that RFC 7208 allows them, keys, DMARC."""
@@ -36,15 +36,7 @@ class Verifier:
         self.dns = config.dns
         self._log = log
         self._authserv_id = config.verify.authserv_id
-        self._policy = decide.Policy(
-            domains=config.general.domains,
-            on_dmarc_fail=config.verify.on_dmarc_fail,
-            on_spoof=config.verify.on_spoof,
-            on_temperror=config.verify.on_temperror,
-            on_bad_author=config.verify.on_bad_author,
-            exempt=networks(config.verify.exempt_hosts),
-            internal=networks(config.general.internal_hosts),
-        )
+        self._policy = policy_of(config)
 
     def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
         """Hash the body as its signatures ask for and keep nothing of it."""
@@ -59,7 +51,7 @@ class Verifier:
             resolver = self.resolver.for_message(self.dns.message_timeout, MAX_LOOKUPS)
             findings = evaluate.evaluate(message, resolver, time.time())
             facts = facts_of(findings)
-        ruling = decide.decide(findings, self._policy, message.client)
+        ruling = decide.decide(findings, self._policy, message.client, message.envelope)
         field = header.format_field(
             self._authserv_id,
             findings,

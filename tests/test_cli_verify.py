@@ -22,7 +22,7 @@ def files(tmp_path):
     (tmp_path / "spoof.eml").write_bytes(sample.SPOOF)
     (tmp_path / "zone").write_text(sample.ZONE)
     config = (
-        '[general]\nhostname = "mx.our.example"\ndomains = ["our.example"]\n[verify]\non_spoof = "reject"\n'
+        '[general]\nhostname = "mx.our.example"\ndomains = ["our.example"]\n[verdict]\nmode = "enforce"\n'
     )
     (tmp_path / "postvouch.toml").write_text(config)
     common = [
@@ -65,7 +65,7 @@ def test_one_octet_changed_breaks_the_signature_and_a_forwarder_fails_dmarc(file
     data = json.loads(capsys.readouterr().out)
     assert data["dkim"][0]["result"] == "fail"
     assert data["dmarc"]["result"] == "fail"
-    assert (data["action"], data["code"]) == ("accept", "dmarc-fail")
+    assert (data["action"], data["code"]) == ("mark", "dmarc-fail")
 
 
 def test_a_spoof_is_refused_by_the_configured_policy_and_its_forged_field_goes(files, capsys):

@@ -11,7 +11,9 @@ from postvouch.auth.result import Result
 from postvouch.cli import output, sample, verdict
 from postvouch.cli.letter import read_letter
 from postvouch.cli.zonefile import ZoneFile
-from postvouch.config.schema import Config, General, Verify
+from postvouch.config.schema import Config, General
+from postvouch.config.verdict import Verdict
+from postvouch.config.verify import Verify
 from postvouch.sign import dkim as signer
 from postvouch.sign import record
 from postvouch.sign.keys import SigningKey, generate
@@ -24,7 +26,8 @@ _DOMAIN, _SELECTOR = "our.example", "try"
 _INDENT = "    "
 _CONFIG = Config(
     general=General(role="mx", domains=(_DOMAIN,), hostname=_MX),  # type: ignore[arg-type]
-    verify=Verify(authserv_id=_MX, on_spoof="reject"),
+    verify=Verify(authserv_id=_MX),
+    verdict=Verdict(mode="enforce"),
 )
 
 
@@ -125,7 +128,7 @@ def _show(
     output.heading("\n1. An honest letter: mara@far.example, from her own mail server 192.0.2.7")
     verdict.show(honest, indent=_INDENT)
     output.heading(
-        '\n2. A spoof: From: bob@our.example, sent by a stranger\'s host, verify.on_spoof = "reject"'
+        '\n2. A spoof: From: bob@our.example, sent by a stranger\'s host, verdict.mode = "enforce"'
     )
     verdict.show(spoof, indent=_INDENT)
     output.heading("\n3. Our own letter: bob@our.example logged in and answers, and we sign")

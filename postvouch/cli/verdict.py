@@ -1,18 +1,18 @@
 """Judging a letter as postvouch-verify would, and showing the outcome to a person or a program."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from postvouch.auth import decide, header
 from postvouch.auth.evaluate import evaluate
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.cli import output
+from postvouch.config.policy import policy_of
 from postvouch.config.schema import Config
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
-from postvouch.values.network import networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,19 +28,12 @@ class Judgement:
 def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -> Judgement:
     """Evaluate one letter under the policy of ``config``; every client is a stranger's here."""
     findings = evaluate(message, resolver, now)
-    settings = config.verify
-    policy = decide.Policy(
-        domains=config.general.domains,
-        on_dmarc_fail=settings.on_dmarc_fail,
-        on_spoof=settings.on_spoof,
-        on_temperror=settings.on_temperror,
-        on_bad_author=settings.on_bad_author,
-        exempt=networks(settings.exempt_hosts),
-    )
-    authserv_id = settings.authserv_id or "localhost"
+    # A letter in a file came from nowhere; the loopback is not meant.
+    policy = replace(policy_of(config), internal=())
+    authserv_id = config.verify.authserv_id or "localhost"
     return Judgement(
         findings=findings,
-        ruling=decide.decide(findings, policy, message.client),
+        ruling=decide.decide(findings, policy, message.client, message.envelope),
         field=header.format_field(
             authserv_id,
             findings,
@@ -68,7 +61,7 @@ def as_data(judgement: Judgement) -> dict[str, Any]:
     reply = str(verdict.reply) if isinstance(verdict, Reject | Defer) else None
     return {
         **data,
-        "action": type(verdict).__name__.lower(),
+        "action": judgement.ruling.action,
         "code": judgement.ruling.code,
         "reply": reply,
         "authentication_results": judgement.field,
@@ -94,7 +87,7 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
         said = str(verdict.reply)
     elif isinstance(verdict, Quarantine):
         said = "held until an admin looks"
-    _row(indent, "action", type(verdict).__name__.lower(), judgement.ruling.code, said)
+    _row(indent, "action", judgement.ruling.action, judgement.ruling.code, said)
     if judgement.forged:
         output.line(f"{indent}{judgement.forged} forged Authentication-Results field(s) would be removed")
     field(indent, header.FIELD_NAME, judgement.field)

@@ -7,6 +7,9 @@ from postvouch.config.kinds import Domain, Network, setting
 ACTIONS = ("accept", "mark", "quarantine", "defer", "reject")
 """From the mildest to the sternest; of several rules that apply the sternest wins."""
 
+PATIENT = ACTIONS[:-1]
+"""For what DNS trouble leaves open: nothing is refused for good that may be true."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -25,7 +28,7 @@ class Verdict:
         "A domain of ours in From: or as the envelope sender, and no aligned pass proves it.",
         choices=ACTIONS,
     )
-    own_temperror: str = setting("defer", "The same, while DNS trouble leaves it open.", choices=ACTIONS)
+    own_temperror: str = setting("defer", "The same, while DNS trouble leaves it open.", choices=PATIENT)
     own_hosts: tuple[Network, ...] = setting(
         (),
         "Strangers' hosts that may write as us without proof (a printer, a newsletter service). Their mail "
@@ -43,12 +46,12 @@ class Verdict:
         "mark", "DMARC fails and the author's domain publishes p=quarantine.", choices=ACTIONS
     )
     enforced_temperror: str = setting(
-        "accept", "Such a domain, while DNS trouble leaves DMARC open.", choices=ACTIONS
+        "accept", "Such a domain, while DNS trouble leaves DMARC open.", choices=PATIENT
     )
     other_fail: str = setting("accept", "DMARC fails under p=none.", choices=ACTIONS)
     other_none: str = setting("accept", "The author's domain publishes no DMARC record.", choices=ACTIONS)
     other_temperror: str = setting(
-        "accept", "Whether there is a record at all could not be had.", choices=ACTIONS
+        "accept", "Whether there is a record at all could not be had.", choices=PATIENT
     )
     bad_author: str = setting(
         "mark", "From: does not hold exactly one valid address (DMARC has nothing to say).", choices=ACTIONS

@@ -120,6 +120,11 @@ def reverse(address: str, *, rules: Rules, today: int) -> Answer:
     return _original(inner[2], inner[1], address, f"{signed_by}, {age} days old")
 
 
+def is_tagged(local: str) -> bool:
+    """Whether a local part, with its quotes or without, has the form of an SRS address, anybody's."""
+    return bool(_tag(local.removeprefix('"')))
+
+
 def _original(local: str, domain: str, address: str, source: str) -> Answer:
     # A hash of 24 bits can be guessed; what comes out must be one address all the same.
     if not local or not _is_domain(domain):

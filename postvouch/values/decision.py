@@ -68,16 +68,25 @@ class Quarantine:
 Verdict = Accept | Reject | Defer | Quarantine
 
 
+def action_of(verdict: Verdict, *, marked: bool = False) -> str:
+    """A verdict as the word of log lines: accept, mark, reject, defer or quarantine."""
+    return "mark" if marked and isinstance(verdict, Accept) else type(verdict).__name__.lower()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One decision. ``code`` is the stable reason code of the log line, ``facts`` its further pairs."""
+    """One decision. ``code`` is the stable reason code of the log line, ``facts`` its further pairs.
+
+    ``marked``: the edits hold a mark for filters to read.
+    """
 
     verdict: Verdict
     code: str
     edits: tuple[Edit, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    marked: bool = False
 
     @property
     def action(self) -> str:
-        """The verdict as the word of the log line: accept, reject, defer or quarantine."""
-        return type(self.verdict).__name__.lower()
+        """The word of the log line: accept, mark, reject, defer or quarantine."""
+        return action_of(self.verdict, marked=self.marked)

@@ -42,3 +42,7 @@ SPOOF = Reply(
 DMARC_FAILED = Reply(
     code=550, enhanced="5.7.1", text="Message refused by the DMARC policy of its From: domain"
 )
+NOT_ALIGNED = Reply(
+    code=550, enhanced="5.7.1", text="From: must match a passing DKIM signature or SPF result"
+)
+NO_RECORD = Reply(code=550, enhanced="5.7.1", text="The From: domain must publish a DMARC record")
