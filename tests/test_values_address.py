@@ -62,6 +62,8 @@ def test_author_of_the_standard_vectors(case):
         assert author.address.domain not in case.get("never", ())
     if isinstance(author, SeveralAuthors):
         assert list(author.domains) == case["domains"]
+        assert sorted({address.domain for address in author.addresses}) == case["domains"]
+        assert author.group == (case["outcome"] == "group")
 
 
 @pytest.mark.parametrize(

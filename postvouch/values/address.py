@@ -8,7 +8,7 @@ All work is linear in the input; nothing recurses.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postvouch.values.domain import AddressError, fold, parse_domain
 
@@ -43,12 +43,14 @@ class MissingAuthor:
 
 @dataclass(frozen=True, slots=True)
 class SeveralAuthors:
-    """Several From fields, several mailboxes, or a group.
+    """Several From fields, several mailboxes, or (``group``) one field with a group in it (RFC 6854).
 
-    ``domains``: all that can be read in the first fields, sorted, each once; it may hold one, or none.
+    ``addresses``: all that can be read in the first fields; ``domains``: theirs, sorted, each once, or none.
     """
 
     domains: tuple[str, ...]
+    addresses: tuple[Address, ...] = field(default=(), compare=False)
+    group: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ def parse_author(values: Sequence[bytes]) -> Author:
     if len(values) < 2 and problem:
         return MalformedAuthor(problem)
     if len(values) > 1 or len(mailboxes) > 1 or (mailboxes and readings[0].grouped):
-        return SeveralAuthors(tuple(sorted({m.domain for m in mailboxes if m is not None})))
+        named = tuple(m for m in mailboxes if m is not None)
+        group = len(values) == 1 and readings[0].grouped
+        return SeveralAuthors(tuple(sorted({m.domain for m in named})), named, group)
     if not mailboxes or mailboxes[0] is None:
         return MissingAuthor()
     return OneAuthor(mailboxes[0])
@@ -186,12 +190,9 @@ def _tokens(value: bytes) -> list[_Token]:
 def _after_comment(text: str, at: int) -> int:
     depth = 0
     for found in _COMMENT.finditer(text, at):
-        if found[0] == "(":
-            depth += 1
-        elif found[0] == ")":
-            depth -= 1
-            if not depth:
-                return found.end()
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if not depth:
+            return found.end()
     raise AddressError("unclosed comment")
 
 
