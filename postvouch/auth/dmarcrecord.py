@@ -92,7 +92,7 @@ def parse_record(text: bytes) -> Record | None:
 
 
 def _tags(text: str) -> dict[str, str]:
-    """The tags after the version; one that is written twice (RFC 6376 §3.2) or holds what no value may, is "".
+    """The tags after the version; "" for one written twice (RFC 6376 §3.2) or with octets that no value has.
 
     By hand and not by one pattern: blanks on both sides of a lazy value are cubic, and 64 kB fit in DNS.
     """
