@@ -14,6 +14,7 @@ from postvouch.values.address import AddressError, parse_domain
 MAX_LINE_OCTETS = 78
 # Leaves room for any name before it under RFC 5322's 998.
 MAX_VALUE_OCTETS = 400
+MAX_COMMENT_OCTETS = 270  # a domain name and a word
 
 # Not in a field at all: controls, C1 controls, octets that were not UTF-8, and what else Unicode calls a line
 # end or a blank, since readers cut there: a sender's local part "x dmarc=pass" would fall apart.
@@ -32,6 +33,7 @@ _COMMENT_STEP = re.compile(r"[()]|\\.")
 _PAIR = re.compile(r"\\(.)")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _UNSAFE = re.compile(rf"[{_BAD}]")
+_SPECIAL = re.compile(r"[()\\]")
 
 
 class AuthresError(ValueError):
@@ -40,13 +42,18 @@ class AuthresError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResInfo:
-    """One result. ``properties``: ("ptype.property", value without its quotes), in order; "" no reason."""
+    """One result. ``properties``: ("ptype.property", value without its quotes), in order; "" no reason.
+
+    ``comment`` is for the writer: a note for people behind the result. What is read has all its comments in
+    ``Parsed``.
+    """
 
     method: str
     result: str
     properties: tuple[tuple[str, str], ...] = ()
     reason: str = ""
     method_version: int = 1
+    comment: str = ""
 
     def value(self, name: str) -> str | None:
         """The first value of a property, None without it."""
@@ -202,8 +209,9 @@ class _Reader:
 def write(authserv_id: str, results: Sequence[ResInfo], *, internationalized: bool = False) -> str:
     """Write a field value: folded as LF and blank, lines of 78 octets where values allow, never over 998.
 
-    What cannot be written safely is left out: controls, values over ``MAX_VALUE_OCTETS``, and, unless the
-    message is ``internationalized``, what is not ASCII (of an address the domain is kept, in A-labels).
+    What cannot be written safely is left out: controls, values over ``MAX_VALUE_OCTETS``, comments that are
+    not ASCII, and, unless the message is ``internationalized``, what else is not ASCII (of an address the
+    domain is kept, in A-labels).
     ValueError for an authserv-id or a keyword that cannot be written: those are ours.
     """
     head = _safe(authserv_id, internationalized)
@@ -212,6 +220,8 @@ def write(authserv_id: str, results: Sequence[ResInfo], *, internationalized: bo
     parts = [[f"{head};", "none"]] if not results else [[f"{head};"]]
     for index, info in enumerate(results):
         words = [f"{_keyword(info.method)}={_keyword(info.result)}"]
+        if info.comment and (note := _commented(info.comment)):
+            words.append(note)
         if info.reason and (reason := _safe(info.reason, internationalized)):
             words.append(f"reason={reason}")
         for name, value in info.properties:
@@ -251,6 +261,13 @@ def _safe(text: str, internationalized: bool) -> str | None:
     if not _TOKEN.fullmatch(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return text if len(text.encode()) <= MAX_VALUE_OCTETS else None
+
+
+def _commented(text: str) -> str:
+    """The text as a comment (RFC 5322 §3.2.2); "" where it cannot be written."""
+    if _UNSAFE.search(text) or not text.isascii() or len(text) > MAX_COMMENT_OCTETS:
+        return ""
+    return "(" + _SPECIAL.sub(r"\\\g<0>", text) + ")"
 
 
 def _property(value: str, internationalized: bool) -> str | None:

@@ -5,6 +5,8 @@ back to it, a signature, SPF, a chain of seals. Only the author's domain is a me
 author (``author_excused``) and nothing else.
 """
 
+from collections.abc import Iterable
+
 from postvouch.auth.policy import Policy
 from postvouch.auth.result import ArcFinding, Findings, Result
 from postvouch.values.address import OneAuthor
@@ -27,7 +29,7 @@ def exemption(findings: Findings, policy: Policy, client: Client) -> str:
         return HOST
     if iprev and iprev.result is Result.PASS and owned(iprev.name.lower().rstrip("."), policy.exempt_names):
         return NAME
-    if proves_list(findings, policy, Result.PASS):
+    if proves_list(findings, policy.exempt_lists, Result.PASS):
         return LIST
     if findings.arc and _believed(findings.arc, findings, policy):
         return SEALER
@@ -40,7 +42,7 @@ def undecided(findings: Findings, policy: Policy) -> bool:
     return bool(
         (policy.exempt_names and iprev and iprev.result is Result.TEMPERROR)
         or (policy.exempt_sealers and arc and arc.result is Result.TEMPERROR)
-        or proves_list(findings, policy, Result.TEMPERROR)
+        or proves_list(findings, policy.exempt_lists, Result.TEMPERROR)
     )
 
 
@@ -52,22 +54,21 @@ def author_excused(findings: Findings, policy: Policy) -> bool:
     return bool(owned(domain, policy.exempt_domains)) and not owned(domain, policy.domains)
 
 
-def proves_list(findings: Findings, policy: Policy, result: Result) -> bool:
-    """Whether List-Id names a list of ours to believe, and DKIM or SPF has ``result`` for that list's host.
+def proves_list(findings: Findings, lists: Iterable[str], result: Result) -> bool:
+    """Whether List-Id names one of ``lists``, or one below, and DKIM or SPF has ``result`` for its host.
 
-    List-Id alone is anybody's to write. The host is the name without its first label (RFC 2919 §2), as far
-    up as the label before the admin's entry and never a single label: a pass for far.example speaks for
-    dev.far.example, and for dev.lists.far.example only where lists.far.example is the entry.
+    List-Id alone is anybody's to write. The host is the name without its first label (RFC 2919 §2) or the
+    name itself; above the listed name it is taken up to one label, and never a single label: far.example
+    speaks for dev.far.example, and not for dev.lists.far.example unless lists.far.example is listed.
     """
-    name = findings.list_id
-    entries = [entry for entry in policy.exempt_lists if owned(name, (entry,))]
-    if not entries:
+    dots = [listed.count(".") for listed in lists if owned(findings.list_id, (listed,))]
+    if not dots:
         return False
-    fewest = max(2, min(entry.count(".") for entry in entries))
     domains = [found.d.lower() for found in findings.dkim if found.result is result]
     if findings.spf.result is result and findings.spf.identity == "mailfrom":
         domains.append(findings.spf.domain.lower())
-    return any(domain.count(".") + 1 >= fewest and owned(name, (domain,)) for domain in domains)
+    fewest = max(1, min(dots) - 1)
+    return any(domain.count(".") >= fewest and owned(findings.list_id, (domain,)) for domain in domains)
 
 
 def _believed(arc: ArcFinding, findings: Findings, policy: Policy) -> bool:

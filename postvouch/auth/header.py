@@ -8,15 +8,27 @@ import base64
 import binascii
 import re
 import unicodedata
+from dataclasses import replace
 
 from postvouch.auth.authres import AuthresError, Parsed, ResInfo, parse, write
-from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.auth.exempt import proves_list
+from postvouch.auth.result import (
+    ArcFinding,
+    DkimFinding,
+    DmarcFinding,
+    Findings,
+    IprevFinding,
+    Result,
+    SpfFinding,
+)
 from postvouch.values.address import OneAuthor
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Client, Envelope, Message
 
 __all__ = [
     "FIELD_NAME",
+    "LIST",
+    "MARK",
     "ORIGIN",
     "AuthresError",
     "Parsed",
@@ -33,6 +45,15 @@ ORIGIN = "x-origin"
 """A method of our own (RFC 8601 §2.7.6 leaves names to be made): the From: of ours in header.from is proven,
 policy.by says how (``decide.vouched``). Only our srs hosts read it."""
 
+LIST = "x-list"
+"""Another: a mailing list says in List-Id that it sent this; pass: DKIM or SPF passed for the list's host."""
+
+MARK = "X-Postvouch-Mark"
+"""The field that the action mark writes; its value is the reason code. Any that came in is a stranger's."""
+
+Finding = SpfFinding | DkimFinding | ArcFinding | IprevFinding | DmarcFinding
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
 _HEAD_STEP = re.compile(r'[^;("]++|\(|"(?P<quoted>(?:[^"\\]++|\\.)*+)"?', re.DOTALL)
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -41,75 +62,123 @@ _ENCODED_WORD = re.compile(r"=\?[^?]*\?([bBqQ])\?([^?]*)\?=")
 
 
 def format_field(
-    authserv_id: str, findings: Findings, *, client: Client, envelope: Envelope, vouched: str = ""
+    authserv_id: str,
+    findings: Findings,
+    *,
+    client: Client,
+    envelope: Envelope,
+    vouched: str = "",
+    override: str = "",
+    note_dnssec: bool = False,
 ) -> str:
-    """Write the value of our field: login, SPF of each identity, each signature, DMARC, proven origin.
+    """Write the value of our field; what is in it and in which order, ``results`` says.
 
-    ``vouched`` is that of ``decide.vouched``. Folds are LF and a blank. Raises ValueError only for an
-    authserv-id that cannot be written.
+    ``vouched`` is that of ``decide.vouched``; the others as in ``results``. Folds are LF and a blank. Raises
+    ValueError only for an authserv-id that cannot be written.
     """
     # UTF-8 may stand in internationalized mail only (RFC 6532); an envelope that is not ASCII proves it is.
     internationalized = not all(map(str.isascii, (envelope.sender, *envelope.recipients)))
-    infos = results(findings, client, envelope)
+    infos = results(findings, client, envelope, override=override, note_dnssec=note_dnssec)
     if vouched and isinstance(findings.author, OneAuthor):
         proven = (("header.from", findings.author.address.domain), ("policy.by", vouched))
         infos = (*infos, ResInfo(method=ORIGIN, result="pass", properties=proven))
     return write(authserv_id, infos, internationalized=internationalized)
 
 
-def results(findings: Findings, client: Client, envelope: Envelope) -> tuple[ResInfo, ...]:
-    """The findings as results, in the order in which they are written."""
+def results(
+    findings: Findings,
+    client: Client,
+    envelope: Envelope,
+    *,
+    override: str = "",
+    note_dnssec: bool = False,
+) -> tuple[ResInfo, ...]:
+    """The findings as results: login, iprev, SPF of each identity, each signature, ARC, DMARC, list.
+
+    ``override``: the reason code of the exemption that kept an action from this letter. ``note_dnssec``: say
+    in a comment which results rest on DNSSEC.
+    """
     infos: list[ResInfo] = []
+
+    def add(info: ResInfo, *, secure: bool = False) -> None:
+        notes = [info.comment, "dnssec" if note_dnssec and secure else ""]
+        infos.append(replace(info, comment=", ".join(filter(None, notes))))
+
     if client.login:
-        infos.append(ResInfo(method="auth", result="pass", properties=(("smtp.auth", client.login),)))
+        add(ResInfo(method="auth", result="pass", properties=(("smtp.auth", client.login),)))
+    if findings.iprev is not None and client.address:
+        add(_iprev(findings.iprev, client), secure=findings.iprev.secure)
     if findings.spf.identity == "mailfrom":
-        infos.append(_spf(findings.spf, "smtp.mailfrom", envelope.sender))
-    infos.append(_spf(findings.helo, "smtp.helo", client.helo))
-    infos.extend(_dkim(finding) for finding in findings.dkim)
+        add(_spf(findings.spf, "smtp.mailfrom", envelope.sender), secure=findings.spf.secure)
+    add(_spf(findings.helo, "smtp.helo", client.helo), secure=findings.helo.secure)
+    for finding in findings.dkim:
+        add(_dkim(finding), secure=finding.secure)
     if not findings.dkim:
-        infos.append(ResInfo(method="dkim", result="none"))
-    infos.append(_dmarc(findings.dmarc))
+        add(ResInfo(method="dkim", result="none"))
+    if findings.arc is not None:
+        add(_arc(findings.arc, client), secure=findings.arc.secure)
+    add(_dmarc(findings.dmarc, override), secure=findings.dmarc.secure)
+    if findings.list_id:
+        add(_list(findings))
     return tuple(infos)
 
 
-def _reason(result: Result, reason: str) -> str:
-    return "" if result is Result.PASS else reason
+def _info(method: str, finding: Finding, *properties: tuple[str, str], comment: str = "") -> ResInfo:
+    """One finding with those of its properties that have a value; a pass needs no reason."""
+    return ResInfo(
+        method=method,
+        result=finding.result,
+        reason="" if finding.result is Result.PASS else finding.reason,
+        properties=tuple((name, value) for name, value in properties if value),
+        comment=comment,
+    )
+
+
+def _iprev(finding: IprevFinding, client: Client) -> ResInfo:
+    # DNS lets any octet into a name: one that is no host's could pass for a result where blanks are cut.
+    name = finding.name if _HOST.fullmatch(finding.name) else ""
+    return _info("iprev", finding, ("policy.iprev", client.address), comment=name)
 
 
 def _spf(finding: SpfFinding, name: str, value: str) -> ResInfo:
-    return ResInfo(
-        method="spf",
-        result=finding.result,
-        reason=_reason(finding.result, finding.reason),
-        properties=((name, value),) if value else (),
-    )
+    return _info("spf", finding, (name, value))
 
 
 def _dkim(finding: DkimFinding) -> ResInfo:
     tags = (("d", finding.d), ("i", finding.i), ("s", finding.s), ("a", finding.a), ("b", finding.b))
-    return ResInfo(
-        method="dkim",
-        result=finding.result,
-        reason=_reason(finding.result, finding.reason),
-        properties=tuple((f"header.{tag}", value) for tag, value in tags if value),
-    )
+    return _info("dkim", finding, *((f"header.{tag}", value) for tag, value in tags))
 
 
-def _dmarc(finding: DmarcFinding) -> ResInfo:
-    properties = (("header.from", finding.domain), ("policy.dmarc", finding.applied))
-    return ResInfo(
-        method="dmarc",
-        result=finding.result,
-        reason=_reason(finding.result, finding.reason),
-        properties=tuple((name, value) for name, value in properties if value),
-    )
+def _arc(finding: ArcFinding, client: Client) -> ResInfo:
+    if finding.result is not Result.PASS:
+        return _info("arc", finding)
+    # RFC 8617 §10.2; the address is what a later hop needs for its DMARC reports.
+    oldest = ("header.oldest-pass", str(finding.oldest_pass))
+    return _info("arc", finding, oldest, ("smtp.remote-ip", client.address))
+
+
+def _dmarc(finding: DmarcFinding, override: str) -> ResInfo:
+    applied = ("policy.dmarc", finding.applied)
+    return _info("dmarc", finding, ("header.from", finding.domain), applied, ("policy.override", override))
+
+
+def _list(findings: Findings) -> ResInfo:
+    proven = proves_list(findings, (findings.list_id,), Result.PASS)
+    named = (("header.list-id", findings.list_id),)
+    return ResInfo(method=LIST, result="pass" if proven else "none", properties=named)
 
 
 def removals(message: Message, authserv_id: str) -> tuple[RemoveField, ...]:
-    """Which fields of the message must go, from the last to the first, to be applied before any insertion."""
-    fields = [f for f in message.fields if f.name.rstrip(b" \t").lower() == FIELD_NAME.lower().encode()]
-    nths = [nth for nth, field in enumerate(fields, 1) if claims(field.value, authserv_id)]
-    return tuple(RemoveField(FIELD_NAME, nth) for nth in reversed(nths))
+    """Which fields of the message must go, to be applied before any insertion.
+
+    Those that claim our authserv-id, and all marks. Of each name the last comes first.
+    """
+    found: list[RemoveField] = []
+    for name in (FIELD_NAME, MARK):
+        values = [field.value for field in message.named(name.encode())]
+        nths = [n for n, value in enumerate(values, 1) if name == MARK or claims(value, authserv_id)]
+        found += [RemoveField(name, nth) for nth in reversed(nths)]
+    return tuple(found)
 
 
 def claims(value: bytes, authserv_id: str) -> bool:
