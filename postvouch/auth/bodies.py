@@ -5,38 +5,46 @@ is in; their number is bounded, since each costs a pass over the body.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from postvouch.auth.canonical import BodyHasher
+from postvouch.auth.signature import BadSignature, number
 from postvouch.values.message import Digests, Field, Form, Message
 from postvouch.wire import taglist
 
-MAX_FORMS = 6
-"""relaxed and simple, and so many different l= as make up this number; honest mail needs one or two."""
+MAX_LIMITED = 4
+"""So many forms with an l= of their own. What they end in is no pass; the whole body is always hashed."""
 
-_NAMES = (b"dkim-signature", b"arc-message-signature")
+MAX_READ = 64
+"""So many signature fields are read; where there are more the body is hashed in both whole forms."""
+
+_DKIM, _AMS = b"dkim-signature", b"arc-message-signature"
 
 
 def forms(fields: Iterable[Field]) -> tuple[Form, ...]:
-    """What the signatures of a header want hashed, the first ``MAX_FORMS`` that can be read.
+    """What the signatures of a header want hashed: the body whole, and for some of them up to their l=.
 
-    A signature whose tags cannot be read asks for nothing: what is wrong with it is for
-    ``signature.parse_signature`` to say.
+    The whole body is there for every signature whose tags can be read, whatever else the header holds, so
+    that no signature crowds out another. A limit in ARC gets no form: no chain passes with it. What is
+    wrong with other tags is for ``signature`` to say.
     """
-    wanted: dict[Form, None] = {}
-    for field in fields:
-        if not any(field.is_named(name) for name in _NAMES):
-            continue
+    named = ((field.name.rstrip(b" \t").lower(), field.value) for field in fields)
+    signatures = [(name, value) for name, value in named if name in (_DKIM, _AMS)]
+    whole: dict[Form, None] = {}
+    limited: dict[Form, None] = {}
+    for name, value in signatures[:MAX_READ]:
         try:
-            tags = taglist.parse(field.value)
+            tags = taglist.parse(value)
         except taglist.ProtocolError:
             continue
-        limit = tags.get(b"l", b"")
-        if limit and not (limit.isdigit() and len(limit) <= 12):
-            continue
         relaxed = tags.get(b"c", b"simple").partition(b"/")[2] == b"relaxed"
-        if len(wanted) < MAX_FORMS:
-            wanted[relaxed, int(limit) if limit else None] = None
-    return tuple(wanted)
+        whole[relaxed, None] = None
+        if name == _DKIM and b"l" in tags and len(limited) < MAX_LIMITED:
+            with suppress(BadSignature):
+                limited[relaxed, number(tags, b"l")] = None
+    if len(signatures) > MAX_READ:
+        whole = {(True, None): None, (False, None): None}
+    return (*whole, *limited)
 
 
 class BodyHashes:

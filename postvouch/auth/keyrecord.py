@@ -6,7 +6,6 @@ a record that cannot be used says why in the words that RFC 6376 §6.1.2 uses.
 """
 
 import base64
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from postvouch.auth.canonical import FWS
@@ -27,10 +27,13 @@ SYNTAX = "key syntax error"
 _RSA_OID = bytes.fromhex("06092a864886f70d010101")
 _SEQUENCE, _BIT_STRING, _INTEGER = 0x30, 0x03, 0x02
 _PKCS1 = PKCS1v15()
-_SHA256 = SHA256()
+_SHA256 = Prehashed(SHA256())
 
 Check = Callable[[bytes, bytes], bool]
-"""``check(signature, signing_input)``: whether the key made the signature."""
+"""``check(signature, digest)``: whether the key signed what has that SHA-256 hash.
+
+The hash and not its input, so that the seals of a chain, each over all before it, share one pass.
+"""
 
 
 class UnusableKey(Exception):
@@ -114,9 +117,9 @@ def _rsa_check(modulus: int, exponent: int) -> Check:
     except (ValueError, UnsupportedAlgorithm):
         raise UnusableKey(SYNTAX + " (p=)") from None
 
-    def check(signature: bytes, signing_input: bytes) -> bool:
+    def check(signature: bytes, digest: bytes) -> bool:
         try:
-            key.verify(signature, signing_input, _PKCS1, _SHA256)
+            key.verify(signature, digest, _PKCS1, _SHA256)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -131,10 +134,10 @@ def _ed25519_check(public: bytes) -> Check:
     except (ValueError, UnsupportedAlgorithm):
         raise UnusableKey(SYNTAX + " (p=)") from None
 
-    def check(signature: bytes, signing_input: bytes) -> bool:
+    def check(signature: bytes, digest: bytes) -> bool:
         try:
             # RFC 8463 §3: what Ed25519 signs is the SHA-256 hash of the signing input.
-            key.verify(signature, hashlib.sha256(signing_input).digest())
+            key.verify(signature, digest)
         except (InvalidSignature, ValueError):
             return False
         return True

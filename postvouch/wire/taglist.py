@@ -8,7 +8,10 @@ import re
 
 from postvouch.wire.fault import ProtocolError
 
-__all__ = ["ProtocolError", "parse"]
+__all__ = ["MAX_TAGS", "ProtocolError", "parse"]
+
+MAX_TAGS = 256
+"""More semicolons than this are no list: honest ones hold a dozen tags, and each costs a little Python."""
 
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 # VALCHAR, blanks and, since RFC 8616, UTF-8.
@@ -23,6 +26,8 @@ def parse(text: bytes) -> dict[bytes, bytes]:
     code "malformed" or "duplicate-tag": such a list is void as a whole, so that no two programs pick
     different parts of it.
     """
+    if text.count(b";") > MAX_TAGS:
+        raise ProtocolError("malformed", "too many tags")
     tags: dict[bytes, bytes] = {}
     for part in _FOLD.sub(b"", text).split(b";"):
         name, equals, value = part.partition(b"=")
