@@ -148,7 +148,7 @@ class Gathering:
         """The decision was carried back: its log line and its numbers; the message is over."""
         self._tell(decision.action, decision.code, decision.facts, seconds)
         self._door.metrics.message(decision.action, decision.code, seconds)
-        self._door.metrics.results(decision.facts)
+        self._door.metrics.results(decision.facts, decision.code)
         self._forget()
 
     def broke(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""postvouch-verify: SPF, DKIM and DMARC of what comes in, and one Authentication-Results field that is true.
+"""postvouch-verify: SPF, DKIM, ARC, DMARC of what comes in; one Authentication-Results field that is true.
 
     postvouch-verify [--config FILE]
 
@@ -8,12 +8,14 @@ name below is then a forgery by definition. Mail of our own clients and logins i
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from postvouch.auth import bodies, decide, evaluate, header
-from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result
-from postvouch.config.policy import policy_of
+from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result
+from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
 from postvouch.host import daemon
+from postvouch.host.budget import budget
 from postvouch.host.dns import DnsResolver
 from postvouch.host.log import Log
 from postvouch.milters import gather, workers
@@ -35,7 +37,8 @@ class Verifier:
         self.resolver = resolver
         self.dns = config.dns
         self._log = log
-        self._authserv_id = config.verify.authserv_id
+        self._settings = config.verify
+        self._options = options_of(config)
         self._policy = policy_of(config)
 
     def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
@@ -44,30 +47,36 @@ class Verifier:
 
     def handle(self, message: Message) -> Decision:
         """Find out, rule, and write down what was found."""
-        if decide.is_internal(message.client, self._policy):
+        client, envelope = message.client, message.envelope
+        if decide.is_internal(client, self._policy):
             findings = evaluate.unchecked(message, "not checked: mail of our own")
             facts: tuple[tuple[str, str], ...] = ()
         else:
             resolver = self.resolver.for_message(self.dns.message_timeout, MAX_LOOKUPS)
-            findings = evaluate.evaluate(message, resolver, time.time())
+            options = replace(self._options, spent=budget(self._settings.cpu_limit))
+            findings = evaluate.evaluate(message, resolver, time.time(), options)
             facts = facts_of(findings)
-        ruling = decide.decide(findings, self._policy, message.client, message.envelope)
+        ruling = decide.decide(findings, self._policy, client, envelope)
         field = header.format_field(
-            self._authserv_id,
+            self._settings.authserv_id,
             findings,
-            client=message.client,
-            envelope=message.envelope,
-            vouched=decide.vouched(findings, self._policy, message.client),
+            client=client,
+            envelope=envelope,
+            vouched=decide.vouched(findings, self._policy, client),
+            override=ruling.override,
+            note_dnssec=self._settings.note_dnssec,
         )
         self._log.debug(message.queue_id, field)
-        removals = header.removals(message, self._authserv_id)
-        if removals:
-            facts = (*facts, ("forged", str(len(removals))))
+        removals = header.removals(message, self._settings.authserv_id)
+        more = (("would", ruling.would), ("forged", str(len(removals) or "")))
+        # Each goes above those before it: ours ends on top.
+        marks = [InsertField(header.MARK, ruling.mark)] if ruling.mark else []
         return Decision(
             verdict=ruling.verdict,
             code=ruling.code,
-            edits=(*removals, InsertField(header.FIELD_NAME, field)),
-            facts=facts,
+            edits=(*removals, *marks, InsertField(header.FIELD_NAME, field)),
+            facts=(*facts, *((name, text) for name, text in more if text)),
+            marked=bool(marks),
         )
 
     def tick(self) -> None:
@@ -76,11 +85,15 @@ class Verifier:
 
 def facts_of(findings: Findings) -> tuple[tuple[str, str], ...]:
     """What the log line says of the findings; each begins with the word of RFC 8601."""
-    return (
+    arc = findings.arc
+    facts = (
         ("spf", str(findings.spf.result)),
         ("dkim", _dkim(findings.dkim)),
+        ("arc", _arc(arc) if arc and arc.result is not Result.NONE else ""),
         ("dmarc", _dmarc(findings.dmarc)),
+        ("discovery", findings.dmarc.difference),
     )
+    return tuple((name, text) for name, text in facts if text)
 
 
 def _dkim(findings: tuple[DkimFinding, ...]) -> str:
@@ -91,6 +104,12 @@ def _dkim(findings: tuple[DkimFinding, ...]) -> str:
         words.append(f"{found.result} ({found.d}/{found.s}{why})")
     more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
     return " ".join(words) + more if words else str(Result.NONE)
+
+
+def _arc(found: ArcFinding) -> str:
+    if found.result is Result.PASS:
+        return f"pass ({len(found.sealers)}, last {found.sealers[-1]})" if found.sealers else "pass"
+    return f"{found.result} ({found.reason})"
 
 
 def _dmarc(found: DmarcFinding) -> str:
@@ -130,7 +149,7 @@ def run(service: daemon.Service) -> int:
     )
 
 
-main = daemon.command("postvouch-verify", "Verify incoming mail: SPF, DKIM, DMARC (milter).", run)
+main = daemon.command("postvouch-verify", "Verify incoming mail: SPF, DKIM, ARC, DMARC (milter).", run)
 
 if __name__ == "__main__":
     main()

@@ -137,12 +137,12 @@ def test_a_broken_signature_is_named_with_its_reason(shared: Daemon, mx: Postfix
     assert "dkim=fail (far.example/s1: " in shared.wait_for("4Broken: ")[0]
 
 
-def test_a_spoof_of_ours_is_marked_and_accepted_unless_told(shared: Daemon, mx: Postfix) -> None:
+def test_a_spoof_of_ours_is_let_in_unless_told_and_the_log_says_what_would_be(shared: Daemon, mx: Postfix) -> None:
     outcome = mx.message([(b"From", b" bob@our.example")], BODY, queue_id="4Spoof")
     assert outcome.word == "c"
     assert "dmarc=fail" in ours(outcome)
     assert "dmarc=fail" in shared.wait_for("4Spoof: ")[0]
-    assert "action=accept, reason=spoof" in shared.wait_for("4Spoof: ")[0]
+    assert "would=reject, action=accept, reason=spoof" in shared.wait_for("4Spoof: ")[0]
 
 
 def test_dns_that_is_down_is_a_temperror_and_no_bug(shared: Daemon, mx: Postfix) -> None:
@@ -192,11 +192,11 @@ def test_raw_octets_and_several_messages_on_a_connection(shared: Daemon, mx: Pos
 
 def test_policy_can_refuse_and_reload_changes_it(server: str, tmp_path: Path) -> None:
     spoof: Header = [(b"From", b" bob@our.example")]
-    with start(tmp_path, server, 'on_spoof = "reject"') as daemon, Postfix(daemon.path) as smtpd:
+    with start(tmp_path, server, '[verdict]\nmode = "enforce"') as daemon, Postfix(daemon.path) as smtpd:
         smtpd.connect()
         outcome = smtpd.message(spoof, BODY)
         assert outcome.text.startswith("550 5.7.1 This domain's mail must be authenticated")
-        write_config(tmp_path, server, 'on_spoof = "quarantine"')
+        write_config(tmp_path, server, '[verdict]\nmode = "enforce"\nown_fail = "quarantine"')
         daemon.signal(signal.SIGHUP)
         deadline = time.monotonic() + 10
         while (outcome := smtpd.message(spoof, BODY)).word != "c":

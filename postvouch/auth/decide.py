@@ -43,6 +43,8 @@ _REPLIES = {
     NO_AUTHOR: reply.AUTHOR_UNCLEAR,
 }
 
+_EXEMPTIONS = (OWN_HOST, *exempt.CODES)
+
 Hit = tuple[str, str]
 """A rule that applies: its reason code and its action."""
 
@@ -65,6 +67,11 @@ class Ruling:
     def action(self) -> str:
         """What is done, as a word of ``ACTIONS``."""
         return action_of(self.verdict, marked=bool(self.mark))
+
+    @property
+    def override(self) -> str:
+        """The exemption that kept an action from this letter, as its code; "" for none."""
+        return self.code if self.code in _EXEMPTIONS else ""
 
 
 LOOPBACK: tuple[Network, ...] = networks(("127.0.0.0/8", "::1/128"))

@@ -1,14 +1,16 @@
 """Judging a letter as postvouch-verify would, and showing the outcome to a person or a program."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from postvouch.auth import decide, header
-from postvouch.auth.evaluate import evaluate
-from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.auth.evaluate import Options, evaluate
+from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.cli import output
-from postvouch.config.policy import policy_of
+from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
+from postvouch.host.budget import budget
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
@@ -26,23 +28,33 @@ class Judgement:
 
 
 def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -> Judgement:
-    """Evaluate one letter under the policy of ``config``; every client is a stranger's here."""
-    findings = evaluate(message, resolver, now)
-    # A letter in a file came from nowhere; the loopback is not meant.
-    policy = replace(policy_of(config), internal=())
+    """Evaluate one letter as the daemon does, under the policy of ``config``; every client is a stranger."""
+    policy, options = _engine(config)
+    client, envelope = message.client, message.envelope
+    findings = evaluate(message, resolver, now, replace(options, spent=budget(config.verify.cpu_limit)))
+    ruling = decide.decide(findings, policy, client, envelope)
     authserv_id = config.verify.authserv_id or "localhost"
     return Judgement(
         findings=findings,
-        ruling=decide.decide(findings, policy, message.client, message.envelope),
+        ruling=ruling,
         field=header.format_field(
             authserv_id,
             findings,
-            client=message.client,
-            envelope=message.envelope,
-            vouched=decide.vouched(findings, policy, message.client),
+            client=client,
+            envelope=envelope,
+            vouched=decide.vouched(findings, policy, client),
+            override=ruling.override,
+            note_dnssec=config.verify.note_dnssec,
         ),
         forged=len(header.removals(message, authserv_id)),
     )
+
+
+@lru_cache(maxsize=16)
+def _engine(config: Config) -> tuple[decide.Policy, Options]:
+    """What one configuration comes to, made once for all the letters of a run."""
+    # A letter in a file came from nowhere; the loopback is not meant.
+    return replace(policy_of(config), internal=()), options_of(config)
 
 
 def status(findings: Findings) -> int:
@@ -63,6 +75,8 @@ def as_data(judgement: Judgement) -> dict[str, Any]:
         **data,
         "action": judgement.ruling.action,
         "code": judgement.ruling.code,
+        "would": judgement.ruling.would,
+        "mark": judgement.ruling.mark,
         "reply": reply,
         "authentication_results": judgement.field,
         "forged_fields": judgement.forged,
@@ -80,16 +94,26 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
         _row(indent, "dkim", each.result, *_dkim(each))
     if not findings.dkim:
         _row(indent, "dkim", Result.NONE, "no signature")
+    if findings.arc is not None and findings.arc.result is not Result.NONE:
+        _row(indent, "arc", findings.arc.result, *_arc(findings.arc))
     _row(indent, "dmarc", findings.dmarc.result, *_dmarc(findings.dmarc))
+    if findings.iprev is not None and findings.iprev.result is not Result.NONE:
+        _row(indent, "iprev", findings.iprev.result, findings.iprev.name, findings.iprev.reason)
+    if findings.list_id:
+        _row(indent, "list", "", findings.list_id)
     verdict = judgement.ruling.verdict
     said = ""
     if isinstance(verdict, Reject | Defer):
         said = str(verdict.reply)
     elif isinstance(verdict, Quarantine):
         said = "held until an admin looks"
+    elif judgement.ruling.would:
+        said = f"mode monitor; enforce would {judgement.ruling.would}"
+    if judgement.ruling.mark:
+        said = f"{said}  {header.MARK}: {judgement.ruling.mark}".strip()
     _row(indent, "action", judgement.ruling.action, judgement.ruling.code, said)
     if judgement.forged:
-        output.line(f"{indent}{judgement.forged} forged Authentication-Results field(s) would be removed")
+        output.line(f"{indent}{judgement.forged} forged field(s) would be removed")
     field(indent, header.FIELD_NAME, judgement.field)
 
 
@@ -124,6 +148,13 @@ def _spf(finding: SpfFinding) -> tuple[str, str]:
 def _dkim(finding: DkimFinding) -> tuple[str, str, str]:
     key = f"{finding.d}/{finding.s}" if finding.d else ""
     return key, finding.a, "" if finding.result is Result.PASS else finding.reason
+
+
+def _arc(finding: ArcFinding) -> tuple[str, ...]:
+    if finding.result is not Result.PASS:
+        return (finding.reason,)
+    oldest = f"oldest pass {finding.oldest_pass}" if finding.oldest_pass else ""
+    return f"sealed by {', '.join(finding.sealers)}", oldest
 
 
 def _dmarc(finding: DmarcFinding) -> tuple[str, ...]:

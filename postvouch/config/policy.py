@@ -1,8 +1,10 @@
-"""From the configuration to the policy of the core: one reading, for the daemon and for the command line."""
+"""From the configuration to what the core takes: one reading, for the daemon and for the command line."""
 
 from dataclasses import fields
 from typing import Any
 
+from postvouch.auth import dkim
+from postvouch.auth.evaluate import Options
 from postvouch.auth.policy import Policy
 from postvouch.config.schema import Config
 from postvouch.config.verdict import Verdict
@@ -22,4 +24,15 @@ def policy_of(config: Config) -> Policy:
         internal=networks(config.general.internal_hosts),
         srs_domains=tuple(filter(None, srs_domains)),
         **same,
+    )
+
+
+def options_of(config: Config) -> Options:
+    """The options that ``auth.evaluate.evaluate`` takes; the caller adds ``spent``, letter by letter."""
+    verify = config.verify
+    return Options(
+        limits=dkim.Limits(min_rsa_bits=verify.min_rsa_bits, max_signatures=verify.max_signatures),
+        discovery=verify.discovery,
+        arc=verify.arc,
+        iprev=verify.iprev,
     )

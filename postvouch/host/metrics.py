@@ -99,8 +99,14 @@ class Metrics:
         )  # fmt: skip
         self._results = Counter(
             "postvouch_results",
-            "Results of SPF, DKIM and DMARC.",
+            "Results of SPF, DKIM, ARC and DMARC.",
             ("daemon", "method", "result"),
+            registry=home,
+        )
+        self._would = Counter(
+            "postvouch_would",
+            "Messages let in by mode monitor, by what enforce would do and why.",
+            ("daemon", "action", "code"),
             registry=home,
         )
         self._bugs = Counter(
@@ -134,11 +140,14 @@ class Metrics:
         self._requests.labels(self._daemon, self._word("table", table), self._word("answer", answer)).inc()
         self._seconds.observe(seconds)
 
-    def results(self, facts: Iterable[tuple[str, str]]) -> None:
-        """Count spf, dkim and dmarc among a decision's facts by the first word of each."""
-        for method, text in facts:
-            if method in ("spf", "dkim", "dmarc"):
-                self._results.labels(self._daemon, method, self._word("result", text.partition(" ")[0])).inc()
+    def results(self, facts: Iterable[tuple[str, str]], code: str = "") -> None:
+        """Count what a decision's facts say: spf, dkim, arc and dmarc by the first word of each, and would
+        with the ``code`` of the decision."""
+        for name, text in facts:
+            if name in ("spf", "dkim", "arc", "dmarc"):
+                self._results.labels(self._daemon, name, self._word("result", text.partition(" ")[0])).inc()
+            elif name == "would":
+                self._would.labels(self._daemon, self._word("action", text), self._word("code", code)).inc()
 
     def bug(self) -> None:
         """Count one fault of ours."""
