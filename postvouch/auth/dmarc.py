@@ -5,10 +5,12 @@ taken from header fields: results come in as findings made in this process. Neve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postvouch.auth.dmarcrecord import Record
-from postvouch.auth.orgdomain import Walk
+from postvouch.auth.orgdomain import ByList, ByWalk, Discovery
+from postvouch.auth.psl import Suffixes
+from postvouch.auth.questions import Questions
 from postvouch.auth.result import DkimFinding, DmarcFinding, Result, SpfFinding
 from postvouch.values.address import (
     AddressError,
@@ -26,19 +28,22 @@ class Judgement:
     """An evaluation with all its detail.
 
     ``record`` and ``record_domain``: what was found; ``policy`` and ``policy_tag``: what it asks for this
-    author; ``spf_aligned`` and ``dkim_aligned``, one for each signature: "pass and aligned".
+    author; ``spf_aligned`` and ``dkim_aligned``, one for each signature: "pass and aligned". ``looked_up``:
+    ``org_domain`` was really looked for, and not taken from a name that is the author's own.
     """
 
     result: Result
     reason: str
     domain: str = ""
     org_domain: str = ""
+    looked_up: bool = False
     record: Record | None = None
     record_domain: str = ""
     policy: str = ""
     policy_tag: str = ""
     spf_aligned: bool = False
     dkim_aligned: tuple[bool, ...] = ()
+    secure: bool = False
 
     @property
     def aligned_by(self) -> str:
@@ -46,30 +51,82 @@ class Judgement:
         words = [w for w, yes in (("spf", self.spf_aligned), ("dkim", any(self.dkim_aligned))) if yes]
         return ",".join(words)
 
+    @property
+    def applied(self) -> str:
+        """``policy`` after t=y (RFC 9989 §4.7)."""
+        return self.record.applied(self.policy) if self.record and self.policy else ""
+
 
 def evaluate(
-    author: Author, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver
+    author: Author,
+    spf: SpfFinding,
+    dkim: Sequence[DkimFinding],
+    resolver: Resolver,
+    *,
+    discovery: str = "treewalk",
+    suffixes: Suffixes | None = None,
 ) -> DmarcFinding:
-    """Evaluate DMARC; ``spf`` is the finding for MAIL FROM, which for the null sender is that of HELO."""
-    judged = judge(author, spf, dkim, resolver)
-    record = judged.record
-    return DmarcFinding(
+    """Evaluate DMARC; ``spf`` is the finding for MAIL FROM, which for the null sender is that of HELO.
+
+    ``discovery`` as in the setting verify.discovery; without ``suffixes`` it is always by DNS alone.
+    """
+    both = discovery == "both-log-differences" and suffixes is not None
+    if both:
+        # What the walk has asked the list's way does not ask again.
+        resolver = Questions(resolver)
+    judged = judge(author, spf, dkim, resolver, by_list=discovery == "psl", suffixes=suffixes)
+    finding = DmarcFinding(
         result=judged.result,
         domain=judged.domain,
         org_domain=judged.org_domain,
         policy=judged.policy,
-        applied=record.applied(judged.policy) if record and judged.policy else "",
+        applied=judged.applied,
         aligned_by=judged.aligned_by,
         record_domain=judged.record_domain,
         reason=judged.reason,
+        secure=judged.secure,
     )
+    if not both:
+        return finding
+    other = judge(author, spf, dkim, resolver, by_list=True, suffixes=suffixes)
+    return replace(finding, difference=_difference(judged, other))
 
 
-def judge(author: Author, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver) -> Judgement:
+def _difference(walked: Judgement, listed: Judgement) -> str:
+    """What the list would have said, in one line; "" where it makes no difference to anybody."""
+    if walked.result is listed.result is Result.NONE:
+        return ""
+    pairs = [("result", listed.result, walked.result), ("policy", listed.applied, walked.applied)]
+    if walked.looked_up and listed.looked_up:
+        pairs.append(("organisation", listed.org_domain, walked.org_domain))
+    words = [
+        f"{what} {theirs or '(none)'}, not {ours or '(none)'}"
+        for what, theirs, ours in pairs
+        if theirs != ours
+    ]
+    return "by the list of public suffixes: " + "; ".join(words) if words else ""
+
+
+def judge(
+    author: Author,
+    spf: SpfFinding,
+    dkim: Sequence[DkimFinding],
+    resolver: Resolver,
+    *,
+    by_list: bool = False,
+    suffixes: Suffixes | None = None,
+) -> Judgement:
     """Evaluate DMARC with all its detail. RFC 9989 §5.3.1: exactly one Author Domain, or no validation."""
     match author:
         case OneAuthor(address):
-            return _Evaluation(address.domain, spf, dkim, resolver).run()
+            questions = Questions(resolver)
+            way: Discovery
+            if by_list and suffixes is not None:
+                way = ByList(address.domain, questions, suffixes)
+            else:
+                way = ByWalk(address.domain, questions, suffixes)
+            judged = _Evaluation(address.domain, spf, dkim, questions, way).run()
+            return replace(judged, secure=questions.secure)
         case SeveralAuthors(domains):
             reason = f"From: holds several authors ({len(domains)} domains)"
         case MalformedAuthor(why):
@@ -80,21 +137,26 @@ def judge(author: Author, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver
 
 
 class _Evaluation:
-    """One evaluation for one Author Domain; walks are made when, and as far as, they are needed."""
+    """One evaluation for one Author Domain; what needs DNS is asked when, and as far as, it is needed."""
 
-    def __init__(self, domain: str, spf: SpfFinding, dkim: Sequence[DkimFinding], resolver: Resolver) -> None:
+    def __init__(
+        self,
+        domain: str,
+        spf: SpfFinding,
+        dkim: Sequence[DkimFinding],
+        resolver: Resolver,
+        discovery: Discovery,
+    ) -> None:
         self._domain = domain
         self._spf = spf
         self._dkim = dkim
         self._resolver = resolver
-        self._walk = Walk(start=domain, resolver=resolver)
-        # One walk a name, however many signatures; one that failed is not tried again.
-        self._orgs: dict[str, str | DnsUnavailable] = {}
+        self._discovery = discovery
         self._trouble = ""
 
     def run(self) -> Judgement:
         try:
-            place = self._walk.policy_record()
+            place = self._discovery.policy_record()
         except DnsUnavailable as error:
             # Identity needs no DNS: what is proven stays proven for decide's anti-spoofing rule.
             spf, dkim = self._proven(strict_spf=True, strict_dkim=True)
@@ -102,7 +164,7 @@ class _Evaluation:
         if place is None or not place[1].usable:
             # DMARC does not apply; alignment is computed all the same, for decide's anti-spoofing rule.
             # Without any record above it the author is its own organisation, and so is every other name.
-            alone = not self._walk.found
+            alone = self._discovery.alone()
             spf, dkim = self._proven(strict_spf=alone, strict_dkim=alone)
             why = f"{place[0]} asks for no DMARC processing" if place else "no DMARC record"
             return self._say(Result.NONE, why, spf, dkim)
@@ -132,11 +194,16 @@ class _Evaluation:
         policy: str = "",
         tag: str = "",
     ) -> Judgement:
+        # Where an identical name passed under a record of its own, that name counts as the organisation
+        # (§4.10.2), and "" says that the evaluation could do without.
+        known = self._discovery.known()
+        own = where if result is Result.PASS and where == self._domain else ""
         return Judgement(
             result=result,
             reason=reason,
             domain=self._domain,
-            org_domain=self._known_org(where, result is Result.PASS),
+            org_domain=known or own,
+            looked_up=bool(known),
             record=record,
             record_domain=where,
             policy=policy,
@@ -144,15 +211,6 @@ class _Evaluation:
             spf_aligned=spf,
             dkim_aligned=dkim,
         )
-
-    def _known_org(self, where: str, passed: bool) -> str:
-        """The author's Organizational Domain, "" where the evaluation could do without.
-
-        Where an identical name passed under a record of its own, that name counts as it (§4.10.2).
-        """
-        if self._walk.finished:
-            return self._walk.org_domain()
-        return where if passed and where == self._domain else ""
 
     def _policy(self, where: str, record: Record) -> tuple[str, str, str]:
         """Policy, its tag, and trouble where it could not be settled (then the milder one)."""
@@ -179,12 +237,15 @@ class _Evaluation:
         """Why the message might still have passed, had DNS been well; "" if it could not."""
         if self._trouble:
             return self._trouble
-        if self._spf.result is Result.TEMPERROR and self._aligned(self._spf.domain, record.strict_spf):
+        if self._left_open(self._spf.result, self._spf.domain, record.strict_spf):
             return "SPF of an aligned domain could not be checked"
-        for finding in self._dkim:
-            if finding.result is Result.TEMPERROR and self._aligned(finding.d, record.strict_dkim):
-                return "a signature of an aligned domain could not be checked"
+        if any(self._left_open(f.result, f.d, record.strict_dkim) for f in self._dkim):
+            return "a signature of an aligned domain could not be checked"
         return self._trouble
+
+    def _left_open(self, result: Result, identifier: str, strict: bool) -> bool:
+        """Whether this may yet prove the author; one that ran out of time before its name was read may."""
+        return result is Result.TEMPERROR and (not identifier or self._aligned(identifier, strict))
 
     def _aligned(self, identifier: str, strict: bool) -> bool:
         """Whether ``identifier`` belongs to the author; DNS trouble is a no, and noted (RFC 9989 §4.10.2)."""
@@ -198,21 +259,10 @@ class _Evaluation:
             # An Organizational Domain is an end of its name: without a common one there is nothing to ask.
             return False
         try:
-            org = self._org(self._domain, self._walk)
+            org = self._discovery.organisation(self._domain)
             if name != org and not name.endswith("." + org):
                 return False
-            return self._org(name) == org
+            return self._discovery.organisation(name) == org
         except DnsUnavailable as error:
             self._trouble = f"whether {name} belongs to {self._domain} could not be had: {error}"
             return False
-
-    def _org(self, name: str, walk: Walk | None = None) -> str:
-        if name not in self._orgs:
-            try:
-                self._orgs[name] = (walk or Walk(start=name, resolver=self._resolver)).org_domain()
-            except DnsUnavailable as error:
-                self._orgs[name] = error
-        org = self._orgs[name]
-        if isinstance(org, DnsUnavailable):
-            raise org
-        return org

@@ -11,6 +11,7 @@ from typing import TypeVar
 from postvouch.auth import dkim, dmarc, spf
 from postvouch.auth.listid import list_id
 from postvouch.auth.mentioned import mentioned
+from postvouch.auth.psl import Suffixes
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
 from postvouch.values.dns import DnsUnavailable, Records, Resolver
@@ -25,11 +26,12 @@ class Options:
     """What is asked and how much of it.
 
     ``spent``: whether the computing time for this message is up; from then on whatever would need more is a
-    temperror. ``discovery`` as in the setting verify.discovery.
+    temperror. ``discovery`` as in the setting verify.discovery; ``suffixes`` is the list that it goes by.
     """
 
     limits: dkim.Limits = field(default_factory=dkim.Limits)
     discovery: str = "treewalk"
+    suffixes: Suffixes | None = None
     arc: bool = True
     iprev: bool = True
     spent: Callable[[], bool] = lambda: False
@@ -75,7 +77,14 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
         lambda why: (DkimFinding(result=Result.TEMPERROR, reason=why),),
     )
     policy = _kept(
-        lambda: dmarc.evaluate(author, mail_from, signatures, resolver),
+        lambda: dmarc.evaluate(
+            author,
+            mail_from,
+            signatures,
+            resolver,
+            discovery=options.discovery,
+            suffixes=options.suffixes,
+        ),
         lambda why: DmarcFinding(result=Result.TEMPERROR, reason=why),
     )
     reasons = (mail_from.reason, *(finding.reason for finding in signatures))

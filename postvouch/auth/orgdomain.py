@@ -1,23 +1,108 @@
-"""The DNS tree walk: which DMARC records lie above a name, and what its Organizational Domain is.
+"""Discovery: which DMARC record speaks for a name, and what its Organizational Domain is.
 
-RFC 9989 §4.10. Two domains are one organisation when their Organizational Domains are *equal*. That one name
-ends like the other is not enough: anyone may register below a public suffix.
+RFC 9989 §4.10 walks up the DNS tree; RFC 7489 §3.2 asked a list of public suffixes. Two domains are one
+organisation when their Organizational Domains are *equal*. That one name ends like the other is not enough:
+anyone may register below a public suffix.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from postvouch.auth.dmarcrecord import Record, find_record
+from postvouch.auth.psl import Suffixes
 from postvouch.values.dns import Resolver, Status
 
 MAX_LABELS_AFTER_START = 7
 
 
+class Discovery(Protocol):
+    """One way to find out, for one Author Domain."""
+
+    def policy_record(self) -> tuple[str, Record] | None:
+        """The record that speaks for the author, and where it stands. Raises DnsUnavailable."""
+        ...
+
+    def organisation(self, name: str) -> str:
+        """The Organizational Domain of any name. Raises DnsUnavailable."""
+        ...
+
+    def known(self) -> str:
+        """That of the author, where it takes no further question; else ""."""
+        ...
+
+    def alone(self) -> bool:
+        """Whether nothing that was found could join the author with another name."""
+        ...
+
+
+class ByWalk:
+    """As RFC 9989, with the list as a guard where there is one."""
+
+    def __init__(self, author: str, resolver: Resolver, suffixes: Suffixes | None = None) -> None:
+        self._resolver = resolver
+        self._suffixes = suffixes
+        self._walk = self._from(author)
+
+    def _from(self, name: str) -> "Walk":
+        return Walk(start=name, resolver=self._resolver, suffixes=self._suffixes)
+
+    def policy_record(self) -> tuple[str, Record] | None:
+        """See Discovery."""
+        return self._walk.policy_record()
+
+    def organisation(self, name: str) -> str:
+        """See Discovery."""
+        return (self._walk if name == self._walk.start else self._from(name)).org_domain()
+
+    def known(self) -> str:
+        """See Discovery."""
+        return self._walk.org_domain() if self._walk.finished else ""
+
+    def alone(self) -> bool:
+        """See Discovery."""
+        return not self._walk.found
+
+
+@dataclass(frozen=True, slots=True)
+class ByList:
+    """As RFC 7489 §6.6.3: the author's own record, or that of the name which the list calls registrable."""
+
+    author: str
+    resolver: Resolver
+    suffixes: Suffixes
+
+    def policy_record(self) -> tuple[str, Record] | None:
+        """See Discovery."""
+        for name in dict.fromkeys((self.author, self.known())):
+            record = _record_at(name, self.resolver)
+            if record is not None:
+                return name, record
+        return None
+
+    def organisation(self, name: str) -> str:
+        """See Discovery."""
+        return self.suffixes.registrable(name) or name
+
+    def known(self) -> str:
+        """See Discovery."""
+        return self.organisation(self.author)
+
+    def alone(self) -> bool:
+        """See Discovery."""
+        return False
+
+
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """One walk upwards from ``start``, as far as somebody needed it. Steps raise DnsUnavailable."""
+    """One walk upwards from ``start``, as far as somebody needed it. Steps raise DnsUnavailable.
+
+    ``suffixes``: where the records would make one organisation of all who are below a public suffix, because
+    its operator forgot psd=y (§5.2), ``start`` belongs to the name below that suffix.
+    """
 
     start: str
     resolver: Resolver
+    suffixes: Suffixes | None = None
     found: list[tuple[str, Record]] = field(default_factory=list)
     _left: list[str] = field(default_factory=list)
 
@@ -42,10 +127,9 @@ class Walk:
 
     def _step(self) -> None:
         name = self._left[0]
-        answer = self.resolver.lookup(f"_dmarc.{name}", "TXT")
+        record = _record_at(name, self.resolver)
         # Only now is the name done with: after DnsUnavailable it would be asked again, never skipped.
         self._left.pop(0)
-        record = find_record(answer.texts()) if answer.status is Status.FOUND else None
         if record is None:
             return
         self.found.append((name, record))
@@ -54,6 +138,15 @@ class Walk:
 
     def org_domain(self) -> str:
         """The Organizational Domain of ``start`` (RFC 9989 §4.10.2)."""
+        org = self._by_records()
+        if self.suffixes is None or org == self.start or (org, "n") in [(n, r.psd) for n, r in self.found]:
+            return org
+        registrable = self.suffixes.registrable(self.start)
+        if not registrable:
+            return self.start if self.suffixes.is_suffix(org) else org
+        return max(org, registrable, key=len)
+
+    def _by_records(self) -> str:
         self.finish()
         for name, record in self.found:
             if record.psd == "n":
@@ -67,9 +160,10 @@ class Walk:
         own = self.first()
         if own is not None:
             return self.start, own
-        org = self.org_domain()
+        # Where the list says more than the records, their word is that of a public suffix.
+        places = self.org_domain(), self._by_records()
         for name, record in self.found:
-            if name == org or (record.psd == "y" and name != self.start):
+            if name in places or (record.psd == "y" and name != self.start):
                 return name, record
         return None
 
@@ -79,6 +173,11 @@ def names(start: str) -> list[str]:
     labels = start.split(".")
     above = labels[1:] if len(labels) <= MAX_LABELS_AFTER_START else labels[-MAX_LABELS_AFTER_START:]
     return [start, *(".".join(above[i:]) for i in range(len(above)))]
+
+
+def _record_at(name: str, resolver: Resolver) -> Record | None:
+    answer = resolver.lookup(f"_dmarc.{name}", "TXT")
+    return find_record(answer.texts()) if answer.status is Status.FOUND else None
 
 
 def _one_below(name: str, start: str) -> str:
