@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from postvouch.auth.canonical import BodyHasher
-from postvouch.auth.signature import BadSignature, number
+from postvouch.auth.signature import ARC_CANONICAL, BadSignature, number
 from postvouch.values.message import Digests, Field, Form, Message
 from postvouch.wire import taglist
 
@@ -37,7 +37,8 @@ def forms(fields: Iterable[Field]) -> tuple[Form, ...]:
             tags = taglist.parse(value)
         except taglist.ProtocolError:
             continue
-        relaxed = tags.get(b"c", b"simple").partition(b"/")[2] == b"relaxed"
+        method = tags.get(b"c", b"simple" if name == _DKIM else ARC_CANONICAL)
+        relaxed = method.partition(b"/")[2] == b"relaxed"
         whole[relaxed, None] = None
         if name == _DKIM and b"l" in tags and len(limited) < MAX_LIMITED:
             with suppress(BadSignature):

@@ -20,6 +20,8 @@ _QUOTED = re.compile(rb"=([0-9A-F]{2})")
 _FOREVER = 10**12
 _KINDS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
 LABELS = (b"d", b"s", b"a", b"i", b"b")
+ARC_CANONICAL = b"relaxed/relaxed"
+"""What an ARC-Message-Signature without c= means, as its signers and their test suite have it."""
 _SEAL = (b"a", b"b", b"d", b"s")
 _MESSAGE = (b"a", b"b", b"bh", b"d", b"h", b"s")
 
@@ -93,7 +95,7 @@ def parse_message_signature(tags: dict[bytes, bytes], now: float, clock_allowanc
     From need not be covered, as the field's own test suite has it; what that is worth is for ``arc`` to say.
     """
     _require(tags, *_MESSAGE)
-    signature = _message_signature(tags, now - clock_allowance_s, None)
+    signature = _message_signature({b"c": ARC_CANONICAL, **tags}, now - clock_allowance_s, None)
     if b"arc-seal" in signature.names:
         raise permerror("the message signature covers ARC-Seal")
     return signature
