@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from postvouch.cli import output, verdict
+from postvouch.cli.jsonl import run
 from postvouch.cli.letter import Letter, read_letter
 from postvouch.cli.zonefile import ZoneError, ZoneFile
 from postvouch.config.load import DEFAULT_PATH
@@ -16,11 +18,9 @@ from postvouch.values.address import AddressError, parse_path
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Client, Envelope
 
-_MOST_LOOKUPS = 200
 
-
-@click.command(short_help="Check a letter in a file by SPF, DKIM and DMARC.")
-@click.argument("letter", metavar="MESSAGE", type=click.Path(dir_okay=False, allow_dash=True))
+@click.command(short_help="Check a letter in a file by SPF, DKIM, ARC and DMARC.")
+@click.argument("letter", metavar="MESSAGE", required=False, type=click.Path(dir_okay=False, allow_dash=True))
 @click.option(
     "--client-ip", default="", help="Address of the SMTP client. Without it SPF has nothing to check."
 )
@@ -28,18 +28,34 @@ _MOST_LOOKUPS = 200
 @click.option("--mail-from", default="", help="Envelope sender. Default: the null sender.")
 @click.option("--dns", "zone", type=click.Path(), help='Answer DNS from this file ("NAME TYPE DATA" a line).')
 @click.option("--now", type=float, help="The time, in seconds since 1970, instead of the clock's.")
+@click.option(
+    "--jsonl", is_flag=True, help="Read cases from standard input, one a line, and write results, one a line."
+)
 @output.config_option
 @output.json_option
+@click.pass_context
 def verify(
-    letter: str, client_ip: str, helo: str, mail_from: str, zone: str | None, now: float | None,
-    path: Path | None, as_json: bool,
+    context: click.Context, letter: str | None, client_ip: str, helo: str, mail_from: str, zone: str | None,
+    now: float | None, jsonl: bool, path: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Check the letter in the file MESSAGE ("-": standard input) by SPF, DKIM and DMARC.
+    """Check the letter in the file MESSAGE ("-": standard input) by SPF, DKIM, ARC and DMARC.
 
     The policy is that of the configuration, or the defaults where there is none; the client is taken for a
     stranger's. Exit status 0 unless DMARC fails (1) or DNS trouble leaves it open (75).
+
+    With --jsonl and no MESSAGE, for programs: each line of standard input is a case, a JSON object
+    {"id", "message_b64", "client_ip", "helo", "mail_from", "rcpt_to", "now", "authserv_id", "min_rsa_bits",
+    "dns"} of which id and message_b64 are needed. For each one line is written at once, in order: {"id",
+    "spf", "helo", "dkim", "arc", "dmarc", "from", "iprev", "authres", "action", "removed_fields", "cpu_ms"},
+    or {"id", "error"} for a line that is no case. Where "dns" is given nothing else is asked. Exit status 0
+    if every line had a result, else 1. All members are explained in docs/jsonl.rst.
     """
     config = _config(path)
+    if jsonl:
+        _alone(context)
+        output.leave(run(sys.stdin.buffer, sys.stdout.buffer, config))
+    if letter is None:
+        raise click.UsageError("Missing argument 'MESSAGE'.")
     read = _letter(letter, client_ip, helo, mail_from)
     resolver = _resolver(zone, config)
     judgement = verdict.judge(read.message, resolver, now=time.time() if now is None else now, config=config)
@@ -50,6 +66,13 @@ def verify(
             click.echo(f"note: {note}", err=True)
         verdict.show(judgement)
     output.leave(verdict.status(judgement.findings))
+
+
+def _alone(context: click.Context) -> None:
+    """Raise UsageError where what --jsonl reads from each line is given on the command line too."""
+    for name in ("letter", "client_ip", "helo", "mail_from", "zone", "now", "as_json"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError("--jsonl goes with --config only: a line says the rest")
 
 
 def _config(path: Path | None) -> Config:
@@ -75,7 +98,7 @@ def _letter(name: str, client_ip: str, helo: str, mail_from: str) -> Letter:
 def _resolver(zone: str | None, config: Config) -> Resolver:
     if zone is None:
         resolver = DnsResolver(config.dns.servers, timeout_s=config.dns.timeout)
-        return resolver.for_message(config.dns.message_timeout, _MOST_LOOKUPS)
+        return resolver.for_message(config.dns.message_timeout)
     try:
         return ZoneFile(Path(zone).read_text("utf-8"))
     except OSError as error:

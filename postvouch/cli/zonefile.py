@@ -33,7 +33,7 @@ class ZoneError(ValueError):
 class Zone:
     """A ``values.dns.Resolver`` over records in memory; what is not in it does not exist.
 
-    TEMPERROR among the types of a name: no answer for that name, whatever is asked.
+    Of the types of a name TEMPERROR means no answer and NXDOMAIN no such name, whatever is asked.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,8 @@ class Zone:
     def add(self, name: str, kind: str, value: Value) -> None:
         """Put one more record in."""
         self._data[name, kind].append(value)
-        self.exists(name)
+        if kind != "NXDOMAIN":
+            self.exists(name)
 
     def lookup(self, name: str, kind: str) -> Records:
         """Answer from memory, CNAMEs followed."""
@@ -60,6 +61,8 @@ class Zone:
             name = self._standing_in(name)
             if (name, "TEMPERROR") in self._data:
                 raise DnsUnavailable(f"{name}: told not to answer")
+            if (name, "NXDOMAIN") in self._data:
+                return NO_SUCH_NAME
             values = self._data.get((name, kind.upper()))
             if values:
                 return Records(status=Status.FOUND, values=tuple(values))
