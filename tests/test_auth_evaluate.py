@@ -135,26 +135,26 @@ def test_our_own_mail_has_findings_without_a_question() -> None:
     ],
 )
 def test_a_broken_from_cannot_dodge_the_anti_spoofing_rule(value: bytes) -> None:
-    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    policy = decide.Policy(domains=("our.example",))
     found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
-    assert decide.decide(found, policy, CLIENT).code == "spoof"
+    assert decide.decide(found, policy, CLIENT, Envelope()).code == "spoof"
 
 
 @pytest.mark.parametrize(
     "value", [b" <x@far.example", b" x@notour.example (", b" x@our.example.evil.example <", b""]
 )
 def test_a_broken_from_of_a_stranger_is_only_that(value: bytes) -> None:
-    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    policy = decide.Policy(domains=("our.example",))
     found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
-    assert decide.decide(found, policy, CLIENT).code in ("bad-author", "no-author")
+    assert decide.decide(found, policy, CLIENT, Envelope()).code in ("bad-author", "no-author")
 
 
 def test_our_name_in_a_display_name_is_no_claim() -> None:
-    policy = decide.Policy(domains=("our.example",), on_spoof="reject")
+    policy = decide.Policy(domains=("our.example",))
     found = evaluate(
         letter(Field(b"From", b' "bob@our.example via list" <alice@far.example>')), zone(*FAR), NOW
     )
-    assert decide.decide(found, policy, CLIENT).code == "ok"
+    assert decide.decide(found, policy, CLIENT, Envelope()).code == "ok"
 
 
 JUNK = st.binary(max_size=60)

@@ -105,7 +105,7 @@ def test_every_problem_of_every_file_is_named_in_one_run(files):
     path = files(
         'role = "mx"\n[general]\nrolle = "mx"\n'
         'domains = [\n  "our.example",\n  "not a domain",\n]\n[sgn]\nx = 1\n',
-        a='[verify]\nworkers = "two"\non_spoof = "refuse"\nnote.deep = 1\n',
+        a='[verify]\nworkers = "two"\ndiscovery = "refuse"\nnote.deep = 1\n',
         b="[log]\nprivacy = \n",
         c="[[sign.key]]\ndomain = 5\n",
     )

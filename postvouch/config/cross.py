@@ -3,42 +3,21 @@
 Holes and dead ends are problems (no daemon starts); what may be meant is a warning (``postvouch check``).
 """
 
-import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from postvouch.config import crossverdict
+from postvouch.config.checks import HOST, Checks
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
 
 _DAY = 86400
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")  # also the form of a selector (RFC 6376 §3.1)
 _QUEUE_LIFETIME_DAYS = 5  # maximal_queue_lifetime and bounce_queue_lifetime of Postfix
-
-
-class _Checks:
-    """The configuration with a way to speak about its settings by name."""
-
-    def __init__(self, config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:
-        self.config = config
-        self.gathered = gathered
-        self.main = main
-        self.notes = notes
-
-    def problem(self, text: str, *names: str) -> None:
-        """A problem of these settings, at the place of the first that is set; silent if one is faulty."""
-        if not self.gathered.faulty.intersection(names):
-            self.notes.problem(self.gathered.where(*names) or self.main, text)
-
-    def warning(self, text: str, *names: str) -> None:
-        """A warning about these settings."""
-        if not self.gathered.faulty.intersection(names):
-            self.notes.warning(self.gathered.where(*names) or self.main, text)
 
 
 def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:
     """All checks; ``config`` has defaults where a setting was faulty, and checks of those are left out."""
-    checks = _Checks(config, gathered, main, notes)
+    checks = Checks(config, gathered, main, notes)
     _role(checks)
     _words(checks)
     _origin(checks)
@@ -48,9 +27,10 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     _sources(checks)
     _srs(checks)
     _sockets(checks)
+    crossverdict.check(checks)
 
 
-def _role(c: _Checks) -> None:
+def _role(c: Checks) -> None:
     role = c.config.general.role
     if not role:
         c.warning("general.role is not set: nothing is signed and every lookup is not found", "general.role")
@@ -77,7 +57,7 @@ def _role(c: _Checks) -> None:
         )
 
 
-def _words(c: _Checks) -> None:
+def _words(c: Checks) -> None:
     """Words whose form the schema's types do not know."""
     config = c.config
     hosts = {
@@ -86,7 +66,7 @@ def _words(c: _Checks) -> None:
         "sign.vouching_id": config.sign.vouching_id,
     }
     for name, host in hosts.items():
-        if host and not _HOST.fullmatch(host):
+        if host and not HOST.fullmatch(host):
             c.problem(f'{name}: "{host}" is no host name', name)
     for path in (*config.map.names, config.map.snapshot):
         if not path.startswith("/"):
@@ -96,7 +76,7 @@ def _words(c: _Checks) -> None:
         c.problem("redis.url must begin with redis://, rediss:// or unix://", "redis.url")
 
 
-def _origin(c: _Checks) -> None:
+def _origin(c: Checks) -> None:
     internal = [ip_network(each) for each in c.config.general.internal_hosts]
     vouching = [ip_network(each) for each in c.config.sign.vouching_hosts]
     names = ("sign.vouching_hosts", "general.internal_hosts")
@@ -133,7 +113,7 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
     return isinstance(other, IPv6Network) and one.overlaps(other)
 
 
-def _keys(c: _Checks) -> None:
+def _keys(c: Checks) -> None:
     seen: set[tuple[str, str]] = set()
     places = c.gathered.places.get("sign.key", [])
     for index, key in enumerate(c.config.sign.key):
@@ -141,14 +121,14 @@ def _keys(c: _Checks) -> None:
         if (key.domain, key.selector) in seen:
             c.notes.problem(where, f"a second key for {key.selector}._domainkey.{key.domain}")
         seen.add((key.domain, key.selector))
-        if not _HOST.fullmatch(key.selector):
+        if not HOST.fullmatch(key.selector):
             c.notes.problem(where, f'sign.key.selector: "{key.selector}" is no selector')
         ours = any(key.domain == each or key.domain.endswith(f".{each}") for each in c.config.general.domains)
         if not ours and "general.domains" not in c.gathered.faulty:
             c.notes.warning(where, f"{key.domain} is not in general.domains: its key is never used")
 
 
-def _signing(c: _Checks) -> None:
+def _signing(c: Checks) -> None:
     sign = c.config.sign
     if "from" not in {each.lower() for each in sign.sign_headers}:
         c.problem(
@@ -160,7 +140,7 @@ def _signing(c: _Checks) -> None:
         c.warning("sign.expire: mail may wait in queues for 5d and then arrive expired", "sign.expire")
 
 
-def _names(c: _Checks) -> None:
+def _names(c: Checks) -> None:
     names = c.config.map
     if names.soft_age >= names.hard_age:
         c.problem("map.soft_age must be shorter than map.hard_age", "map.soft_age", "map.hard_age")
@@ -174,7 +154,7 @@ def _names(c: _Checks) -> None:
         c.problem("dns.timeout is longer than dns.message_timeout", "dns.timeout", "dns.message_timeout")
 
 
-def _sources(c: _Checks) -> None:
+def _sources(c: Checks) -> None:
     ldap = c.config.ldap
     if not ldap.uri:
         return
@@ -198,7 +178,7 @@ def _sources(c: _Checks) -> None:
         )
 
 
-def _srs(c: _Checks) -> None:
+def _srs(c: Checks) -> None:
     srs, domains = c.config.srs, c.config.general.domains
     if srs.max_age <= 2 * _QUEUE_LIFETIME_DAYS * _DAY:
         c.problem(
@@ -222,7 +202,7 @@ def _srs(c: _Checks) -> None:
         )
 
 
-def _sockets(c: _Checks) -> None:
+def _sockets(c: Checks) -> None:
     daemons = ("verify", "sign", "map", "policy")
     for key in ("socket", "metrics"):
         owners: dict[str, str] = {}

@@ -13,9 +13,11 @@ PATIENT = ACTIONS[:-1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What happens to mail from outside. Three kinds of author: our own domains (own), domains that publish
-    p=quarantine or p=reject (enforced), all others (other). Actions: accept; mark (an X-Postvouch-Mark field
-    says why, for filters); quarantine (Postfix holds it); defer (451); reject (550)."""
+    """What happens to mail from outside. There are three kinds of author: our own domains (own_), domains
+    that publish p=quarantine or p=reject (enforced_), all others (other_). Of several rules that apply the
+    sternest wins. The actions: accept; mark, a field X-Postvouch-Mark says why, for filters to read;
+    quarantine, that too and Postfix holds it; defer (451); reject (550). Mail of our own clients and logins
+    is not judged."""
 
     mode: str = setting(
         "monitor",
@@ -25,7 +27,8 @@ class Verdict:
     )
     own_fail: str = setting(
         "reject",
-        "A domain of ours in From: or as the envelope sender, and no aligned pass proves it.",
+        "A domain of ours in From: or as the envelope sender, and no aligned pass proves it. SRS senders of "
+        "ours, which come back from whoever forwards what we forwarded, are none.",
         choices=ACTIONS,
     )
     own_temperror: str = setting("defer", "The same, while DNS trouble leaves it open.", choices=PATIENT)
@@ -51,7 +54,9 @@ class Verdict:
     other_fail: str = setting("accept", "DMARC fails under p=none.", choices=ACTIONS)
     other_none: str = setting("accept", "The author's domain publishes no DMARC record.", choices=ACTIONS)
     other_temperror: str = setting(
-        "accept", "Whether there is a record at all could not be had.", choices=PATIENT
+        "accept",
+        "DNS trouble leaves open whether there is a record, or DMARC under p=none.",
+        choices=PATIENT,
     )
     bad_author: str = setting(
         "mark", "From: does not hold exactly one valid address (DMARC has nothing to say).", choices=ACTIONS
@@ -65,21 +70,26 @@ class Verdict:
         "HELO counts for nothing.",
     )
     exempt_domains: tuple[Domain, ...] = setting(
-        (), "Author domains, never ours, to whose mail no action applies."
+        (),
+        "Author domains, never ours, whose failures count for nothing. Anybody can write such a From:; so "
+        "our own domain in the envelope is no less a spoof for it.",
     )
     exempt_lists: tuple[str, ...] = setting(
         (),
-        "Mailing lists, as List-Id names them or as the domain behind it. A letter is believed to be the "
-        "list's where DKIM or SPF passed for a domain that the list's name ends with.",
+        "Mailing lists to whose letters no action applies: what List-Id says between < and >, or a domain "
+        "that this ends with. DKIM or SPF must have passed for the list's host, which is its name with or "
+        "without the first label, or a domain between that and the label before this entry.",
         example='["dev.lists.far.example"]',
     )
     exempt_sealers: tuple[Domain, ...] = setting(
         (),
-        "ARC sealers that we believe. Where a chain passes, they alone handled the letter from some hop on, "
-        "and that hop saw dmarc=pass for the author, no action applies. ARC is an experiment at its end.",
+        "ARC sealers (d=) that we believe. Where a chain passes, they alone handled the letter from some hop "
+        "on, and that hop or a later one saw dmarc=pass for its author, no action applies. ARC is an "
+        "experiment at its end.",
     )
     exempt_temperror: str = setting(
         "accept",
-        "DNS trouble leaves the mail of exempt hosts, names, domains or lists open.",
+        "DNS trouble leaves open what one of these exemptions excuses. Where it leaves the exemption itself "
+        "open, what would be refused is deferred.",
         choices=("accept", "defer"),
     )
