@@ -12,7 +12,7 @@ import click
 from postvouch.cli import output
 from postvouch.config.load import DEFAULT_PATH
 from postvouch.config.schema import Config
-from postvouch.config.snippets import Wiring, wiring
+from postvouch.config.snippets import FILTERS, Wiring, filter_snippet, wiring
 from postvouch.config.wiring import DAEMONS, ROLES, sockets, words
 from postvouch.host.postfix import Postfix, PostfixError, start_units, systemd_runs, unanswered
 from postvouch.host.wiring import Plan, Settings, after, diff, to_apply, to_remove
@@ -33,6 +33,12 @@ PATIENCE_S = 15.0
 @click.option("--remove", "action", flag_value="remove", help="Put back what --apply found.")
 @click.option("--print", "action", flag_value="print", help="Print the fragments, with reasons, to paste.")
 @click.option(
+    "--filter",
+    "reader",
+    type=click.Choice(tuple(FILTERS)),
+    help="Print what makes this filter score our Authentication-Results field, and do nothing else.",
+)
+@click.option(
     "--config-dir",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Where main.cf and master.cf are. Default: Postfix's own.",
@@ -41,7 +47,12 @@ PATIENCE_S = 15.0
     "--files-only", is_flag=True, help="With --apply and --remove: start, check and reload nothing."
 )
 def postfix(
-    path: Path | None, role: str | None, action: str | None, config_dir: Path | None, files_only: bool
+    path: Path | None,
+    role: str | None,
+    action: str | None,
+    reader: str | None,
+    config_dir: Path | None,
+    files_only: bool,
 ) -> None:
     """Wire Postfix for the role of this host.
 
@@ -53,6 +64,9 @@ def postfix(
             _remove(Postfix(config_dir), files_only)
             return
         config = output.configuration(path)
+        if reader:
+            click.echo(filter_snippet(reader, config.verify.authserv_id), nl=False)
+            return
         role = role or config.general.role
         if not role:
             raise output.Failure(output.USAGE, "which role? --role, or general.role in postvouch.toml")

@@ -1,4 +1,5 @@
-"""The fragments of main.cf and master.cf in postfix-snippets/, their words filled in, as text and as data.
+"""The fragments of main.cf and master.cf in postfix-snippets/, their words filled in, as text and as data;
+and what spam filters need to read our field.
 
 A fragment is what Postfix itself would read, but for words like ``@domain@``, and ``@tls_level?@`` for one
 that may be empty: its setting is then left as it is. A commented-out service line ("#smtp inet n - y - -
@@ -9,6 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+
+FILTERS = {"rspamd": "rspamd.lua", "spamassassin": "spamassassin.cf"}
+"""Spam filters -> their file in postfix-snippets/filters/."""
 
 _WORD = re.compile(r"@([a-z_]+)(\??)@")
 _SERVICE = re.compile(r"(#?)([\w.:\[\]-]+)[ \t]+(inet|unix|unix-dgram|fifo|pass)((?:[ \t]+[-\w?]+){5,}.*)")
@@ -38,6 +42,12 @@ def wiring(role: str, words: Mapping[str, str]) -> Wiring:
         main_text=main_text,
         master_text=master_text,
     )
+
+
+def filter_snippet(name: str, authserv_id: str) -> str:
+    """What makes a filter of ``FILTERS`` score the Authentication-Results field with our authserv-id."""
+    words = {"authserv_id": authserv_id.lower(), "authserv_pattern": "(?i:" + re.escape(authserv_id) + ")"}
+    return fill(_read("filters", FILTERS[name]), words)
 
 
 def fill(text: str, words: Mapping[str, str]) -> str:
