@@ -4,7 +4,8 @@ Were there two, a client could be ours to the one that checks and a stranger's t
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
 
@@ -14,16 +15,23 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ip_network(text, strict=False) for text in texts)
 
 
-def within(address: str, listed: Iterable[Network]) -> Network | None:
-    """Find the first of ``listed`` that holds the client's ``address``, or None; None too for what is none.
+@lru_cache(maxsize=1024)
+def client_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read the address of a client, or None.
 
     An IPv4 address mapped into IPv6 is that IPv4 address (RFC 4291 §2.5.5.2); a scope ("%eth0") and the
     prefix of an address literal ("IPv6:", RFC 5321 §4.1.3) are left out.
     """
     try:
-        client = ip_address(address.lower().removeprefix("ipv6:").partition("%")[0])
+        client = ip_address(text.lower().removeprefix("ipv6:").partition("%")[0])
     except ValueError:
         return None
-    if isinstance(client, IPv6Address) and client.ipv4_mapped is not None:
-        client = client.ipv4_mapped
+    return client.ipv4_mapped or client if isinstance(client, IPv6Address) else client
+
+
+def within(address: str, listed: Iterable[Network]) -> Network | None:
+    """Find the first of ``listed`` that holds the client's ``address``; None, too, for what is no address."""
+    client = client_address(address)
+    if client is None:
+        return None
     return next((network for network in listed if client in network), None)
