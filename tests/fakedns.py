@@ -13,6 +13,7 @@ A name that is not listed is NXDOMAIN unless a listed name lies below it.
 """
 
 from collections import defaultdict
+from dataclasses import replace
 
 from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Status
 
@@ -54,7 +55,8 @@ class Zone:
                 return Records(status=Status.FOUND, values=tuple(values), secure=self._secure)
             alias = self._data.get((name, "CNAME"))
             if not alias:
-                return NO_DATA if name in self._names else NO_SUCH_NAME
+                nothing = NO_DATA if name in self._names else NO_SUCH_NAME
+                return replace(nothing, secure=self._secure)
             name = str(alias[0])
         raise DnsUnavailable(f"{name} {kind}: CNAME loop")
 

@@ -1,9 +1,11 @@
 """The public suffix list's own tests, and another reader of the list as an opponent."""
 
 from pathlib import Path
+from typing import Any
 
 import publicsuffixlist
 import pytest
+import test_auth_dmarc_suite as rfc9989
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,3 +71,11 @@ def test_every_rule_of_the_list_is_known() -> None:
         rule = line.partition(" ")[0]
         if rule and not rule.startswith(("//", "!")):
             assert SUFFIXES.is_suffix(rule.replace("*", "any")), rule
+
+
+@pytest.mark.parametrize("case", rfc9989.CASES, ids=lambda case: case["id"])
+def test_the_whole_list_changes_dmarc_only_for_tenants_of_one_suffix(case: dict[str, Any]) -> None:
+    guarded = rfc9989.judge(case, SUFFIXES)
+    rfc9989.compare(*guarded, {**case["expect"], **case.get("expect_with_psl", {})})
+    if "expect_with_psl" not in case:
+        assert guarded == rfc9989.judge(case)
