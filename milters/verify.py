@@ -14,10 +14,10 @@ from postvouch.auth import bodies, decide, evaluate, header
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result
 from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
-from postvouch.host import daemon
+from postvouch.host import daemon, suffixes
 from postvouch.host.budget import budget
 from postvouch.host.dns import DnsResolver
-from postvouch.host.log import Log
+from postvouch.host.log import WARNING, Log
 from postvouch.milters import gather, workers
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Field, Message
@@ -38,7 +38,8 @@ class Verifier:
         self.dns = config.dns
         self._log = log
         self._settings = config.verify
-        self._options = options_of(config)
+        listed, _ = suffixes.load(config.verify.public_suffixes)
+        self._options = options_of(config, listed)
         self._policy = policy_of(config)
 
     def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
@@ -126,8 +127,9 @@ def resolver_of(config: Config) -> DnsResolver:
 
 
 def check(config: Config) -> list[str]:
-    """What of a configuration would not work here: nothing that the loader does not find."""
-    return []
+    """What of a configuration would not work here: discovery by a list that cannot be had."""
+    _, trouble = suffixes.load(config.verify.public_suffixes)
+    return [trouble] if trouble and config.verify.discovery != "treewalk" else []
 
 
 def run(service: daemon.Service) -> int:
@@ -138,6 +140,9 @@ def run(service: daemon.Service) -> int:
         return Verifier(config, service.log, kept)
 
     settings = service.config.verify
+    _, trouble = suffixes.load(settings.public_suffixes)
+    if trouble and settings.public_suffixes:
+        service.log.note(trouble, level=WARNING)
     return workers.run(
         service,
         where=settings.socket,

@@ -55,6 +55,8 @@ def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) 
         _keys(config, report, main, notes)
     if role in ("mx", "srs", "submission"):
         _names(config, main, notes)
+    if role == "mx" and config.verify.public_suffixes:
+        _suffixes(config, report, main, notes)
 
 
 def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
@@ -75,6 +77,14 @@ def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
         except KeyProblem as problem:
             where = wheres[index] if index < len(wheres) else main
             notes.problem(where, str(problem))
+
+
+def _suffixes(config: Config, report: Report, main: Where, notes: Notes) -> None:
+    from postvouch.host.suffixes import load
+
+    _, trouble = load(config.verify.public_suffixes)
+    if trouble:
+        notes.warning(next(iter(report.places.get("verify.public_suffixes", ())), main), trouble)
 
 
 def _names(config: Config, main: Where, notes: Notes) -> None:

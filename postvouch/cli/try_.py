@@ -26,7 +26,7 @@ _DOMAIN, _SELECTOR = "our.example", "try"
 _INDENT = "    "
 _CONFIG = Config(
     general=General(role="mx", domains=(_DOMAIN,), hostname=_MX),  # type: ignore[arg-type]
-    verify=Verify(authserv_id=_MX),
+    verify=Verify(authserv_id=_MX, public_suffixes=""),
     verdict=Verdict(mode="enforce"),
 )
 

@@ -10,6 +10,7 @@ from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Finding
 from postvouch.cli import output
 from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
+from postvouch.host import suffixes
 from postvouch.host.budget import budget
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Defer, Quarantine, Reject
@@ -53,8 +54,9 @@ def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -
 @lru_cache(maxsize=16)
 def _engine(config: Config) -> tuple[decide.Policy, Options]:
     """What one configuration comes to, made once for all the letters of a run."""
+    listed, _ = suffixes.load(config.verify.public_suffixes)
     # A letter in a file came from nowhere; the loopback is not meant.
-    return replace(policy_of(config), internal=()), options_of(config)
+    return replace(policy_of(config), internal=()), options_of(config, listed)
 
 
 def status(findings: Findings) -> int:

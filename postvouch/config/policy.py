@@ -6,6 +6,7 @@ from typing import Any
 from postvouch.auth import dkim
 from postvouch.auth.evaluate import Options
 from postvouch.auth.policy import Policy
+from postvouch.auth.psl import Suffixes
 from postvouch.config.schema import Config
 from postvouch.config.verdict import Verdict
 from postvouch.values.network import networks
@@ -27,12 +28,16 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def options_of(config: Config) -> Options:
-    """The options that ``auth.evaluate.evaluate`` takes; the caller adds ``spent``, letter by letter."""
+def options_of(config: Config, suffixes: Suffixes | None) -> Options:
+    """The options that ``auth.evaluate.evaluate`` takes; the caller adds ``spent``, letter by letter.
+
+    ``suffixes``: the list that verify.public_suffixes names, None where it cannot be had.
+    """
     verify = config.verify
     return Options(
         limits=dkim.Limits(min_rsa_bits=verify.min_rsa_bits, max_signatures=verify.max_signatures),
         discovery=verify.discovery,
+        suffixes=suffixes,
         arc=verify.arc,
         iprev=verify.iprev,
     )

@@ -38,7 +38,7 @@ class Verify:
         False, "Note in a comment of our field which results rest on DNSSEC. For a validating resolver."
     )
     received_spf: bool = setting(
-        False, "Also write a Received-SPF field (RFC 7208 §9.1), for filters that read no other."
+        False, "Also write a Received-SPF field (RFC 7208, section 9.1), for filters that read no other."
     )
     min_rsa_bits: int = setting(1024, "Shorter RSA keys never pass (RFC 8301).", least=1024, most=4096)
     max_signatures: int = setting(
