@@ -56,8 +56,8 @@ def sign(
     ]
     if rules.expire_s:
         tags.append(f"x={int(now) + rules.expire_s}")
-    head = _fold([tag + ";" for tag in tags], " ")
-    fields = _fold([name.decode() + ":" for name in names[:-1]] + [names[-1].decode() + ";"], "", first="h=")
+    head = fold([tag + ";" for tag in tags], " ")
+    fields = fold([name.decode() + ":" for name in names[:-1]] + [names[-1].decode() + ";"], "", first="h=")
     body = f"bh={base64.b64encode(digest).decode()};"
     value = f"{head}\n {fields}\n {body}\n b="
     own = Field(NAME.encode(), value.replace("\n", "\r\n").encode())
@@ -81,8 +81,8 @@ def covered(index: dict[bytes, list[Field]], rules: Rules) -> list[bytes]:
     return names
 
 
-def _fold(words: list[str], between: str, first: str = "") -> str:
-    """Words on lines of at most some 76 characters, continued with LF + blank."""
+def fold(words: list[str], between: str, first: str = "") -> str:
+    """Words on lines of at most some 76 characters, continued with LF + blank; ``first`` joins the first."""
     lines = [first]
     for word in words:
         if len(lines[-1]) + len(between) + len(word) > _WIDTH and lines[-1]:
