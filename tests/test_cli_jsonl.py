@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonlines import CONFIG, ask, b64
 
 from postvouch.cli import jsonl, sample
 from postvouch.cli.main import run
-from postvouch.config.schema import Config, General, Verify
 
 TOP = Path(__file__).resolve().parent.parent
-CONFIG = Config(general=General(domains=("our.example",)), verify=Verify(authserv_id="mx.our.example"))
 DNS = {
     "far.example": {"TXT": ["v=spf1 ip4:192.0.2.7 -all"], "MX": [[10, "mx.far.example"]]},
     "mx.far.example": {"TXT": ["v=spf1 a -all"], "A": ["192.0.2.7"]},
@@ -29,26 +28,12 @@ DNS = {
 LETTER = b"From: Mara <mara@far.example>\r\nSubject: x\r\n\r\nhello\r\n"
 
 
-def b64(octets):
-    return base64.b64encode(octets).decode("ascii")
-
-
 def case(octets=LETTER, **members):
     common = {
         "id": "1", "message_b64": b64(octets), "client_ip": "192.0.2.7", "helo": "mx.far.example",
         "mail_from": "mara@far.example", "rcpt_to": ["bob@our.example"], "now": sample.NOW, "dns": DNS,
     }  # fmt: skip
     return {**common, **members}
-
-
-def ask(*cases, config=CONFIG):
-    """The results of cases, each a dict or the octets of a line."""
-    lines = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in cases]
-    sink = io.BytesIO()
-    jsonl.run(io.BytesIO(b"".join(line + b"\n" for line in lines)), sink, config)
-    results = [json.loads(line) for line in sink.getvalue().splitlines()]
-    assert len(results) == len(lines)
-    return results
 
 
 def one(*args, **members):
@@ -160,8 +145,10 @@ def test_results_come_in_order_and_a_broken_line_costs_only_itself():
         (case(dns={"a.example": {"TXT": ["\ud800"]}}), "1", "surrogate"),
         (case(dns={"a.example": {"A": ["::1"]}}), "1", "dns: a.example: A: "),
         (case(dns={"a.example": {"AAAA": ["1.2.3.4"]}}), "1", "dns: a.example: AAAA: "),
-        (case(dns={"a.example": {"MX": ["10 x"]}}), "1", "dns: a.example: MX: "),
+        (case(dns={"a.example": {"MX": ["x 10"]}}), "1", "dns: a.example: MX: "),
         (case(dns={"a.example": {"MX": [[True, "x"]]}}), "1", "dns: a.example: MX: "),
+        (case(dns={"a.example": {"MX": ["9" * 9999 + " x"]}}), "1", "dns: a.example: MX: "),
+        (case(dns={"a.example": {"MX": [[65536, "x"]]}}), "1", "dns: a.example: MX: "),
         (case(dns={"a.example": {"CNAME": None}}), "1", "dns: a.example: CNAME: "),
     ],
 )  # fmt: skip
@@ -264,6 +251,8 @@ def test_a_name_that_does_not_answer_is_a_temperror(rcode):
         {"far.example": {"CNAME": ["Alias.Example."]}, "alias.example": {"TXT": ["v=spf1 +all"]}},
         {"far.example": {"TXT": ["v=spf1 mx -all"], "MX": [[10, "MX.b\u00fccher.example."]]},
          "mx.b\u00fccher.example": {"A": ["192.0.2.7"]}},
+        {"far.example": {"TXT": ["v=spf1 mx -all"], "MX": ["10 mx.example."]},
+         "mx.example": {"A": ["192.0.2.7"]}},
         {"far.example": {"TXT": ["v=spf1 ptr -all"]}, "7.2.0.192.IN-ADDR.ARPA.": {"PTR": ["Far.Example."]}},
     ],
 )  # fmt: skip

@@ -9,12 +9,14 @@ What each means is in docs/jsonl.rst. Types that are not asked for (SPF and othe
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 
 from postvouch.cli.zonefile import Value, Zone, fold
 from postvouch.values.address import AddressError, parse_domain
 
 _RCODES = {"NOERROR": "", "NXDOMAIN": "NXDOMAIN", "SERVFAIL": "TEMPERROR", "TIMEOUT": "TEMPERROR"}
+_NUMBER = re.compile(r"[0-9]{1,5}")
 _PREFERENCES = range(1 << 16)
 _MAX_SHOWN = 80
 
@@ -67,9 +69,13 @@ def _octets(text: object) -> bytes:
 
 
 def _mx(value: object) -> tuple[int, str]:
+    """[10, "mx.far.example"], or "10 mx.far.example" as in a zone file."""
+    if isinstance(value, str):
+        preference, _, host = value.partition(" ")
+        value = [int(preference), host.strip()] if _NUMBER.fullmatch(preference) else None
     match value:
-        case [int(preference), str(host)] if preference in _PREFERENCES and not isinstance(preference, bool):
-            return preference, _name(host)
+        case [int(number), str(name)] if number in _PREFERENCES and not isinstance(number, bool):
+            return number, _name(name)
     raise ValueError("not [preference, host]")
 
 
