@@ -230,6 +230,7 @@ def test_64_kb_of_a_stranger_are_read_in_no_time(text: bytes) -> None:
         (b"v=DMARC1; p=reject; sp=\xff; rua=mailto:a@far.example", "none", True),
         (b"v=DMARC1; p=reject; p\xc3\xa4=none", "reject", True),
         (b"v=DMARC1; p=\xa0reject", "none", False),
+        ("v=DMARC1; p=reject; ad\u212aim=s; s\u212a=x".encode(), "reject", True),
     ],
 )
 def test_line_ends_around_values_are_blanks_and_8_bit_costs_only_its_own_tag(
@@ -237,4 +238,4 @@ def test_line_ends_around_values_are_blanks_and_8_bit_costs_only_its_own_tag(
 ) -> None:
     record = parse_record(text)
     assert record is not None
-    assert (record.p, record.usable) == (p, usable)
+    assert (record.p, record.usable, record.strict_dkim) == (p, usable, False)

@@ -11,7 +11,7 @@ from postvouch.auth import dmarc, orgdomain
 from postvouch.auth.psl import Suffixes
 from postvouch.auth.questions import Questions
 from postvouch.auth.result import DkimFinding, DmarcFinding, Result, SpfFinding
-from postvouch.values.address import Address, OneAuthor
+from postvouch.values.address import Address, OneAuthor, parse_author
 from postvouch.values.dns import DnsUnavailable
 
 NO_SPF = SpfFinding(result=Result.NONE)
@@ -228,6 +228,18 @@ def test_names_of_any_length_have_an_answer() -> None:
         dns = zone(f"_dmarc.{many[-13:]} {REJECT}")
         assert judged(many, signed(many[2:]), dns, discovery=discovery).result is not Result.TEMPERROR
         assert len(dns.asked) <= 16
+
+
+@pytest.mark.parametrize("discovery", ["treewalk", "psl", "both-log-differences"])
+def test_an_author_in_u_labels_is_asked_for_in_a_labels(discovery: str) -> None:
+    who = parse_author(["bob@mail.食狮.公司.cn".encode()])
+    domain = "xn--85x722f.xn--55qx5d.cn"
+    dns = zone(f"_dmarc.{domain} {REJECT}")
+    found = dmarc.evaluate(who, NO_SPF, signed(domain), dns, discovery=discovery, suffixes=SUFFIXES)
+    assert (found.result, found.domain, found.org_domain) == (Result.PASS, f"mail.{domain}", domain)
+    assert all(name.isascii() for name, _ in dns.asked)
+    spf = SpfFinding(result=Result.PASS, domain="bounce.食狮.公司.cn")
+    assert dmarc.evaluate(who, spf, [], dns, discovery=discovery, suffixes=SUFFIXES).aligned_by == "spf"
 
 
 def test_questions_are_asked_once_failures_too_and_not_without_end() -> None:

@@ -99,7 +99,9 @@ def _tags(text: str) -> dict[str, str]:
     tags: dict[str, str] = {}
     for piece in text.split(";")[1:]:
         name, equals, value = piece.partition("=")
-        name, value = name.strip(_BLANK).lower(), value.strip(_BLANK)
+        name, value = name.strip(_BLANK), value.strip(_BLANK)
+        # ASCII is asked before lower(): that makes a k of the Kelvin sign.
         if equals and name.isascii() and name.isalpha():
+            name = name.lower()
             tags[name] = value if name not in tags and _VALUE.fullmatch(value) else ""
     return tags
