@@ -8,11 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from postvouch.auth import dkim, dmarc, spf
+from postvouch.auth import arc, dkim, dmarc, iprev, spf
 from postvouch.auth.listid import list_id
 from postvouch.auth.mentioned import mentioned
 from postvouch.auth.psl import Suffixes
-from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.auth.result import (
+    ArcFinding,
+    DkimFinding,
+    DmarcFinding,
+    Findings,
+    IprevFinding,
+    Result,
+    SpfFinding,
+)
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
 from postvouch.values.dns import DnsUnavailable, Records, Resolver
 from postvouch.values.message import Message
@@ -91,6 +99,20 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
     if policy.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
         # Our own fault refuses nobody's mail for good.
         policy = replace(policy, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
+    chain = None
+    if options.arc:
+        # After the rest, which must not want for DNS because of it.
+        chain = _kept(
+            lambda: arc.verify(message, resolver, now, options.limits, options.spent),
+            lambda why: ArcFinding(result=Result.TEMPERROR, reason=why),
+        )
+    named = None
+    if options.iprev:
+        # sendmail(1) has no client, though cleanup(8) names one.
+        named = _kept(
+            lambda: iprev.check("" if client.local else client.address, client.name, resolver),
+            lambda why: IprevFinding(result=Result.TEMPERROR, reason=why),
+        )
     names = (
         ()
         if isinstance(author, OneAuthor)
@@ -101,6 +123,8 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
         helo=helo,
         dkim=signatures,
         dmarc=policy,
+        arc=chain,
+        iprev=named,
         list_id=_kept(lambda: list_id(message), lambda _: ""),
         author=author,
         mentioned=names,
