@@ -2,13 +2,22 @@
 
 import contextlib
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.auth import header
-from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
+from postvouch.auth import authres, header
+from postvouch.auth.result import (
+    ArcFinding,
+    DkimFinding,
+    DmarcFinding,
+    Findings,
+    IprevFinding,
+    Result,
+    SpfFinding,
+)
 from postvouch.values.message import Client, Envelope, Field, Message
 
 OURS = "mx.our.example"
@@ -54,6 +63,93 @@ def test_a_login_is_written_as_auth() -> None:
     got = read(header.format_field(OURS, PASSED, client=client, envelope=ALICE))
     assert (got.results[0].method, got.results[0].result) == ("auth", "pass")
     assert got.results[0].value("smtp.auth") == "bob"
+
+
+def test_iprev_arc_and_the_list_have_their_results() -> None:
+    findings = replace(
+        PASSED,
+        iprev=IprevFinding(result=Result.PASS, name="mx.far.example"),
+        arc=ArcFinding(result=Result.PASS, oldest_pass=2, sealers=("a.example", "b.example")),
+        list_id="dev.far.example",
+    )
+    assert header.format_field(OURS, findings, client=CLIENT, envelope=ALICE) == (
+        "mx.our.example;\n"
+        " iprev=pass (mx.far.example) policy.iprev=192.0.2.7;\n"
+        " spf=pass smtp.mailfrom=alice@far.example;\n"
+        ' spf=none reason="no record" smtp.helo=mx.far.example;\n'
+        ' dkim=pass header.d=far.example header.s=s1 header.a=rsa-sha256\n  header.b="Ab/+9x==";\n'
+        " arc=pass header.oldest-pass=2 smtp.remote-ip=192.0.2.7;\n"
+        " dmarc=pass header.from=far.example policy.dmarc=quarantine;\n"
+        " x-list=pass header.list-id=dev.far.example"
+    )
+
+
+def test_an_ipv6_address_is_quoted_and_read_back() -> None:
+    findings = replace(
+        PASSED,
+        iprev=IprevFinding(result=Result.PASS, name="mx.far.example"),
+        arc=ArcFinding(result=Result.PASS),
+    )
+    client = Client(address="2001:db8::7", helo="mx.far.example")
+    got = read(header.format_field(OURS, findings, client=client, envelope=ALICE))
+    assert got.results[0].value("policy.iprev") == "2001:db8::7"
+    arc = next(r for r in got.results if r.method == "arc")
+    assert arc.properties == (("header.oldest-pass", "0"), ("smtp.remote-ip", "2001:db8::7"))
+
+
+def test_a_chain_that_does_not_pass_vouches_for_no_address() -> None:
+    findings = replace(PASSED, arc=ArcFinding(result=Result.FAIL, reason="seal 2: bad signature"))
+    value = header.format_field(OURS, findings, client=CLIENT, envelope=ALICE)
+    assert ' arc=fail reason="seal 2: bad signature";\n' in value
+
+
+def test_a_list_that_nothing_proves_is_no_pass() -> None:
+    for claim in ("dev.evil.example", "example", "dev.far.example.evil.example"):
+        value = header.format_field(OURS, replace(PASSED, list_id=claim), client=CLIENT, envelope=ALICE)
+        assert value.endswith(f" x-list=none header.list-id={claim}")
+
+
+def test_what_rests_on_dnssec_says_so_when_asked_and_only_then() -> None:
+    findings = replace(
+        PASSED,
+        spf=replace(PASSED.spf, secure=True),
+        dmarc=replace(PASSED.dmarc, secure=True),
+        iprev=IprevFinding(result=Result.PASS, name="mx.far.example", secure=True),
+    )
+    plain = header.format_field(OURS, findings, client=CLIENT, envelope=ALICE)
+    noted = header.format_field(OURS, findings, client=CLIENT, envelope=ALICE, note_dnssec=True)
+    assert "dnssec" not in plain
+    assert read(noted).comments == ("mx.far.example, dnssec", "dnssec", "dnssec")
+    assert " spf=pass (dnssec) smtp.mailfrom=alice@far.example;" in noted
+    assert " dmarc=pass (dnssec) header.from=far.example" in noted
+    assert [(r.method, r.properties) for r in read(noted).results] == [
+        (r.method, r.properties) for r in read(plain).results
+    ]
+
+
+def test_an_exemption_is_written_where_dmarc_is_read() -> None:
+    failed = replace(PASSED, dmarc=DmarcFinding(result=Result.FAIL, domain="far.example", applied="reject"))
+    value = header.format_field(OURS, failed, client=CLIENT, envelope=ALICE, override="exempt-list")
+    assert value.endswith(
+        " dmarc=fail header.from=far.example policy.dmarc=reject\n  policy.override=exempt-list"
+    )
+
+
+@pytest.mark.parametrize("name", ["x) dmarc=pass (", "a dmarc=pass b", "\u00e4.example", "a\r\n b", "\\"])
+def test_a_name_in_dns_that_is_no_hosts_is_not_written(name: str) -> None:
+    findings = replace(PASSED, iprev=IprevFinding(result=Result.PASS, name=name))
+    value = header.format_field(OURS, findings, client=CLIENT, envelope=ALICE)
+    assert " iprev=pass policy.iprev=192.0.2.7;" in value
+
+
+@given(st.text(max_size=80) | st.sampled_from(["()", "\\", ")", "a\tb", "x" * 300]))
+def test_a_comment_is_written_as_one_comment_or_not_at_all(comment: str) -> None:
+    info = header.ResInfo(method="spf", result="none", comment=comment)
+    got = read(authres.write(OURS, [info, header.ResInfo(method="dkim", result="none")]))
+    assert got.comments in ((comment,), ())
+    assert [(r.method, r.result) for r in got.results] == [("spf", "none"), ("dkim", "none")]
+    if comment.isascii() and comment.isprintable() and len(comment) <= authres.MAX_COMMENT_OCTETS:
+        assert got.comments == ((comment,) if comment else ())
 
 
 def test_the_null_sender_has_one_spf_result() -> None:
@@ -102,6 +198,8 @@ RESULT = st.sampled_from(list(Result))
 SPF = st.builds(
     SpfFinding, result=RESULT, domain=TEXT, identity=st.sampled_from(["mailfrom", "helo"]), reason=TEXT
 )
+ARC = st.builds(ArcFinding, result=RESULT, oldest_pass=st.integers(0, 50), reason=TEXT)
+IPREV = st.builds(IprevFinding, result=RESULT, name=TEXT, reason=TEXT, secure=st.booleans())
 DKIM = st.builds(DkimFinding, result=RESULT, d=TEXT, s=TEXT, a=TEXT, i=TEXT, b=TEXT, reason=TEXT)
 
 
@@ -110,7 +208,10 @@ DKIM = st.builds(DkimFinding, result=RESULT, d=TEXT, s=TEXT, a=TEXT, i=TEXT, b=T
     helo=SPF,
     dkim=st.lists(DKIM, max_size=4),
     dmarc=st.builds(DmarcFinding, result=RESULT, domain=TEXT, applied=TEXT, reason=TEXT),
-    client=st.builds(Client, helo=TEXT, login=TEXT),
+    arc=st.none() | ARC,
+    iprev=st.none() | IPREV,
+    list_id=TEXT,
+    client=st.builds(Client, address=TEXT, helo=TEXT, login=TEXT),
     sender=TEXT,
     recipient=TEXT,
 )
@@ -119,29 +220,37 @@ def test_no_sender_can_write_a_result_or_a_line_of_his_own(
     helo: SpfFinding,
     dkim: list[DkimFinding],
     dmarc: DmarcFinding,
+    arc: ArcFinding | None,
+    iprev: IprevFinding | None,
+    list_id: str,
     client: Client,
     sender: str,
     recipient: str,
 ) -> None:
-    findings = Findings(spf=spf, helo=helo, dkim=tuple(dkim), dmarc=dmarc)
-    value = header.format_field(
-        OURS, findings, client=client, envelope=Envelope(sender=sender, recipients=(recipient,))
+    findings = Findings(
+        spf=spf, helo=helo, dkim=tuple(dkim), dmarc=dmarc, arc=arc, iprev=iprev, list_id=list_id
     )
+    envelope = Envelope(sender=sender, recipients=(recipient,))
+    value = header.format_field(OURS, findings, client=client, envelope=envelope, note_dnssec=True)
     assert all(line[:1] == " " and line.strip() for line in value.split("\n")[1:])
     assert "\r" not in value
     assert max(len(line.encode()) for line in value.split("\n")) < 998 - len("Authentication-Results: ")
     got = read(value)
     assert got.authserv_id == OURS
     wanted = [("auth", "pass")] if client.login else []
+    wanted += [("iprev", iprev.result)] if iprev and client.address else []
     wanted += [("spf", spf.result)] if spf.identity == "mailfrom" else []
     wanted += [("spf", helo.result), *(("dkim", f.result) for f in dkim)]
     wanted += [] if dkim else [("dkim", "none")]
+    wanted += [("arc", arc.result)] if arc else []
     wanted += [("dmarc", dmarc.result)]
-    assert [(r.method, r.result) for r in got.results] == wanted
+    assert [(r.method, r.result) for r in got.results if r.method != "x-list"] == wanted
+    assert [r.method for r in got.results[len(wanted) :]] == (["x-list"] if list_id else [])
     names = {name for r in got.results for name, _ in r.properties}
     assert names <= {
         "smtp.auth", "smtp.mailfrom", "smtp.helo", "header.d", "header.i", "header.s", "header.a", "header.b",
-        "header.from", "policy.dmarc",
+        "header.from", "policy.dmarc", "policy.iprev", "header.oldest-pass", "smtp.remote-ip",
+        "header.list-id",
     }  # fmt: skip
     assert header.claims(value.encode(), OURS)
 
@@ -208,6 +317,14 @@ def test_removals_go_from_the_last_to_the_first() -> None:
     foreign = Field(b"Authentication-Results", b" mx.far.example; dmarc=pass")
     edits = header.removals(Message(fields=(forged, foreign, forged, forged)), OURS)
     assert [(e.name, e.nth) for e in edits] == [("Authentication-Results", n) for n in (4, 3, 1)]
+
+
+def test_every_mark_that_came_in_goes() -> None:
+    mark = Field(b"x-postvouch-MARK", b" ok")
+    other = Field(b"X-Postvouch-Marker", b" ok")
+    hidden = Field(b"X-Postvouch-Mark \t", b" ok")
+    edits = header.removals(Message(fields=(mark, other, hidden, mark)), OURS)
+    assert [(e.name, e.nth) for e in edits] == [("X-Postvouch-Mark", n) for n in (3, 2, 1)]
 
 
 MONSTERS = {
