@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -339,6 +340,35 @@ def test_any_octets_between_two_cases_disturb_neither(junk):
     results = ask(case(id="a"), junk, case(id="b"))
     assert [results[0]["id"], results[2]["id"]] == ["a", "b"]
     assert results[0]["dmarc"] == results[2]["dmarc"]
+
+
+DOCUMENT = (TOP / "docs" / "jsonl.rst").read_text("utf-8")
+
+
+def worded(result):
+    """A result without what may be worded otherwise, or takes another time."""
+    if isinstance(result, dict):
+        return {k: worded(v) for k, v in result.items() if k not in ("reason", "authres", "cpu_ms")}
+    return [worded(each) for each in result] if isinstance(result, list) else result
+
+
+def test_the_example_in_the_document_is_true():
+    blocks = re.findall(r"::\n\n((?:  .*\n)+)", DOCUMENT)
+    given, promised, error = (json.loads(block) for block in blocks if block.startswith("  {"))
+    (result,) = ask(given)
+    assert worded(result) == worded(promised)
+    assert set(result) == set(promised)
+    assert promised["authres"].split("\r\n")[0] == result["authres"].split("\r\n")[0]
+    assert ask({**given, "id": error["id"], "now": "soon"}) == [error]
+
+
+def test_every_member_has_its_line_in_the_document():
+    result = one()
+    described = set(re.findall(r"^([a-z0-9_]+) +\S", DOCUMENT, re.M))
+    assert set(result) | set(case()) | {"authserv_id", "min_rsa_bits"} <= described
+    for finding in ("spf", "arc", "dmarc", "from", "iprev"):
+        for member in result[finding]:
+            assert f"``{member}``" in DOCUMENT
 
 
 # The command.
