@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from postvouch.auth import bodies, decide, evaluate, header
+from postvouch.auth import bodies, decide, evaluate, header, receivedspf
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result
 from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
@@ -38,6 +38,7 @@ class Verifier:
         self.dns = config.dns
         self._log = log
         self._settings = config.verify
+        self._hostname = config.general.hostname
         listed, _ = suffixes.load(config.verify.public_suffixes)
         self._options = options_of(config, listed)
         self._policy = policy_of(config)
@@ -49,7 +50,8 @@ class Verifier:
     def handle(self, message: Message) -> Decision:
         """Find out, rule, and write down what was found."""
         client, envelope = message.client, message.envelope
-        if decide.is_internal(client, self._policy):
+        internal = decide.is_internal(client, self._policy)
+        if internal:
             findings = evaluate.unchecked(message, "not checked: mail of our own")
             facts: tuple[tuple[str, str], ...] = ()
         else:
@@ -70,14 +72,22 @@ class Verifier:
         self._log.debug(message.queue_id, field)
         removals = header.removals(message, self._settings.authserv_id)
         more = (("would", ruling.would), ("forged", str(len(removals) or "")))
-        # Each goes above those before it: ours ends on top.
-        marks = [InsertField(header.MARK, ruling.mark)] if ruling.mark else []
+        # Each goes above those before it, our results above all.
+        added = []
+        if self._settings.received_spf and not internal:
+            value = receivedspf.format_value(
+                findings.spf, client=client, envelope=envelope, receiver=self._hostname
+            )
+            added.append(InsertField(receivedspf.FIELD_NAME, value))
+        if ruling.mark:
+            added.append(InsertField(header.MARK, ruling.mark))
+        added.append(InsertField(header.FIELD_NAME, field))
         return Decision(
             verdict=ruling.verdict,
             code=ruling.code,
-            edits=(*removals, *marks, InsertField(header.FIELD_NAME, field)),
+            edits=(*removals, *added),
             facts=(*facts, *((name, text) for name, text in more if text)),
-            marked=bool(marks),
+            marked=bool(ruling.mark),
         )
 
     def tick(self) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +54,10 @@ metrics = ""
     return path
 
 
-def start(directory: Path, server: str, extra: str = ""):  # type: ignore[no-untyped-def]
+def start(directory: Path, server: str, extra: str = "", *, text: str = ""):  # type: ignore[no-untyped-def]
     path = write_config(directory, server, extra)
+    if text:
+        path.write_text(text)
     arguments = ["-m", "postvouch.milters.verify", "--config", str(path)]
     return running(arguments, directory / "v.sock", directory / "stderr", PYTHONPATH=str(ROOT))
 
@@ -137,7 +141,9 @@ def test_a_broken_signature_is_named_with_its_reason(shared: Daemon, mx: Postfix
     assert "dkim=fail (far.example/s1: " in shared.wait_for("4Broken: ")[0]
 
 
-def test_a_spoof_of_ours_is_let_in_unless_told_and_the_log_says_what_would_be(shared: Daemon, mx: Postfix) -> None:
+def test_a_spoof_of_ours_is_let_in_unless_told_and_the_log_says_what_would_be(
+    shared: Daemon, mx: Postfix
+) -> None:
     outcome = mx.message([(b"From", b" bob@our.example")], BODY, queue_id="4Spoof")
     assert outcome.word == "c"
     assert "dmarc=fail" in ours(outcome)
@@ -204,6 +210,105 @@ def test_policy_can_refuse_and_reload_changes_it(server: str, tmp_path: Path) ->
             time.sleep(0.05)
         assert ("q", {"reason": "spoof"}) in outcome.edits
         assert "dmarc=fail" in ours(outcome)
+
+
+ENFORCE = '[verdict]\nmode = "enforce"\n'
+BROKEN: Header = [(b"From", b" alice@far.example, eve@far.example"), (b"X-Postvouch-Mark", b" ok")]
+
+
+def test_a_mark_is_ours_alone_and_names_the_rule(server: str, tmp_path: Path) -> None:
+    with start(tmp_path, server, ENFORCE) as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message(BROKEN, BODY, queue_id="4Mark")
+        assert outcome.word == "c"
+        after = outcome.applied(BROKEN)
+        assert [name for name, _ in after] == [b"Authentication-Results", b"X-Postvouch-Mark", b"From"]
+        assert after[1][1].strip() == b"several-authors"
+        assert "forged=1, action=mark, reason=several-authors" in daemon.wait_for("4Mark: ")[0]
+        good = smtpd.message([*signed(LETTER), (b"X-Postvouch-Mark", b" ok")], BODY, queue_id="4Clean")
+        assert good.inserted("X-Postvouch-Mark") == []
+        assert b"X-Postvouch-Mark" not in [name for name, _ in good.applied([*signed(LETTER), BROKEN[1]])]
+
+
+def test_what_is_held_bears_its_mark_for_the_day_it_is_let_go(server: str, tmp_path: Path) -> None:
+    config = ENFORCE + 'bad_author = "quarantine"\n'
+    with start(tmp_path, server, config) as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message(BROKEN, BODY, queue_id="4Held")
+        assert ("q", {"reason": "several-authors"}) in outcome.edits
+        assert outcome.inserted("X-Postvouch-Mark") == [" several-authors"]
+        assert "action=quarantine, reason=several-authors" in daemon.wait_for("4Held: ")[0]
+
+
+def test_in_mode_monitor_a_strangers_mark_goes_and_none_of_ours_comes(shared: Daemon, mx: Postfix) -> None:
+    outcome = mx.message(BROKEN, BODY, queue_id="4Monitor")
+    assert [name for name, _ in outcome.applied(BROKEN)] == [b"Authentication-Results", b"From"]
+    line = shared.wait_for("4Monitor: ")[0]
+    assert "would=mark, forged=1, action=accept, reason=several-authors" in line
+
+
+def test_our_name_in_the_envelope_is_refused_with_the_page_of_the_admin(server: str, tmp_path: Path) -> None:
+    config = ENFORCE + 'own_url = "https://our.example/mail"\n'
+    with start(tmp_path, server, config) as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message(LETTER, BODY, sender=b"<bob@our.example>", queue_id="4Sender")
+        assert outcome.text == (
+            "550 5.7.1 This domain's mail must be authenticated: use its submission server: "
+            "https://our.example/mail"
+        )
+        assert "action=reject, reason=spoof-sender" in daemon.wait_for("4Sender: ")[0]
+
+
+def test_an_exemption_is_written_into_our_field(server: str, tmp_path: Path) -> None:
+    config = ENFORCE + 'exempt_hosts = ["192.0.2.0/24"]\n'
+    with start(tmp_path, server, config) as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message([(b"From", b" bob@our.example")], BODY, queue_id="4Exempt")
+        assert "policy.override=exempt-host" in ours(outcome)
+        assert "x-origin" not in ours(outcome)
+        assert "action=accept, reason=exempt-host" in daemon.wait_for("4Exempt: ")[0]
+
+
+def test_received_spf_is_written_below_our_results_where_asked(server: str, tmp_path: Path) -> None:
+    theirs = (b"Received-SPF", b" pass (mailfrom) identity=mailfrom")
+    with start(tmp_path, server, "received_spf = true") as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        outcome = smtpd.message([theirs, *LETTER], BODY)
+        after = outcome.applied([theirs, *LETTER])
+        names = [name for name, _ in after]
+        assert names == [b"Authentication-Results", b"Received-SPF", b"Received-SPF", b"From", b"Subject"]
+        assert after[1][1].startswith(b" pass (")
+        assert b"receiver=mx.our.example" in after[1][1]
+        assert after[2] == theirs
+        with Postfix(daemon.path) as local:
+            local.connect("localhost", "127.0.0.1", 0)
+            assert local.message(LETTER, BODY).inserted("Received-SPF") == []
+
+
+def test_what_enforce_would_do_is_counted(server: str, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{probe.getsockname()[1]}"
+    write_config(tmp_path, server)
+    text = (tmp_path / "postvouch.toml").read_text().replace('metrics = ""', f'metrics = "{where}"')
+    with start(tmp_path, server, text=text) as daemon, Postfix(daemon.path) as smtpd:
+        smtpd.connect()
+        smtpd.message([(b"From", b" bob@our.example")], BODY, queue_id="4Would")
+        daemon.wait_for("4Would: ")
+        page = urllib.request.urlopen(f"http://{where}/metrics", timeout=10).read().decode()
+    assert 'postvouch_would_total{action="reject",code="spoof",daemon="verify"} 1.0' in page
+    assert 'postvouch_messages_total{action="accept",code="spoof",daemon="verify"} 1.0' in page
+
+
+def test_a_reload_without_the_list_that_discovery_goes_by_is_refused(server: str, tmp_path: Path) -> None:
+    missing = f'public_suffixes = "{tmp_path}/none.dat"\n'
+    with start(tmp_path, server, missing) as daemon, Postfix(daemon.path) as smtpd:
+        daemon.wait_for("no such file")
+        smtpd.connect()
+        assert smtpd.message(LETTER, BODY).word == "c"
+        write_config(tmp_path, server, missing + 'discovery = "psl"\n')
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("reload refused")
 
 
 def test_private_logs_name_nobody(server: str, tmp_path: Path) -> None:
