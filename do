@@ -7,6 +7,8 @@
 #   check [PYTEST ARGS]      the quick part: ruff, mypy, unit tests on this machine's python3
 #   unit --release 12|13     unit tests on the Python of that Debian, in its container (12: 3.11, 13: 3.13)
 #   lab [--release 12|13] [PYTEST ARGS]   the letters as tests; the lab stays up
+#   bench MAILLOAD=PATH [--quick] [--release 12|13] [--engine [--profile]]   our speed beside Debian's others; the
+#                            table is left in .do/bench/. PATH: the load generator, built
 #   deb [--release 12|13]    build the Debian package into .do/deb/<release>/
 #   fmt                      format the source
 #   man                      write the manual pages and the list of standards again
@@ -179,6 +181,10 @@ case $command in
         if [ "${1:-}" = --release ]; then shift 2; fi
         pytest_lab "$release" "$@"
         ;;
+    bench)
+        need_engine
+        PYTHONPATH=$root/tests:$root PYTHONDONTWRITEBYTECODE=1 python3 -m bench "$@"
+        ;;
     deb) need_engine; lab deb "$@" ;;
     fmt)
         venv_check
@@ -195,6 +201,6 @@ case $command in
         $as_root rm -rf .do .tox build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
         find . -name __pycache__ -type d -prune -exec rm -rf {} +
         ;;
-    help | -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0" ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+    help | -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac
