@@ -386,3 +386,10 @@ def test_a_chain_ended_by_one_sealer_stays_ended() -> None:
     options: dict[str, Any] = {"now": NOW, "authserv_id": "mx.our.example", "headers": HEADERS}
     ended = inserted(TWO, sign_arc.seal(TWO, key(), chain=Result.FAIL, **options))
     assert found(ended).reason == "ARC-Seal i=3 says cv=fail"
+
+
+def test_a_body_that_was_hashed_as_it_came_is_not_needed() -> None:
+    hashes = bodies.BodyHashes(bodies.forms(TWO.fields))
+    hashes.feed(b"Hi there")
+    hashes.feed(b".\r\n")
+    assert found(replace(TWO, body=(), digests=hashes.finish())) == found(TWO)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.auth import dkim, keyrecord
+from postvouch.auth import bodies, dkim, keyrecord
 from postvouch.auth.result import Result
 from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Status
 from postvouch.values.message import Field, Message
@@ -176,6 +177,28 @@ def test_a_thousand_signatures_cost_ten_and_the_rest_is_counted() -> None:
     assert findings[-1].result is Result.POLICY
     assert findings[-1].reason == "991 more signatures not checked"
     assert len(dns.questions) == 10
+
+
+def test_a_finding_is_secure_as_far_as_its_key_was() -> None:
+    class Secure(SuiteDns):
+        def lookup(self, name: str, kind: str) -> Records:
+            return replace(super().lookup(name, kind), secure=True)
+
+    fails = changed(GOOD, b"bh=", b"bh=AAAA")
+    unparsed = changed(GOOD, b"h=from:", b"h=x-from:")
+    for message, secure in ((GOOD, True), (fails, True), (unparsed, False)):
+        assert dkim.verify(message, Secure(suite_records()), NOW)[0].secure is secure
+        assert not dkim.verify(message, SuiteDns(suite_records()), NOW)[0].secure
+
+
+def test_signatures_with_an_l_of_their_own_crowd_out_nobody() -> None:
+    signature = GOOD.named(b"DKIM-Signature")[0]
+    junk = [Field(b"DKIM-Signature", signature.value.replace(b"bh=", b"l=%d; bh=" % n)) for n in range(9)]
+    findings = dkim.verify(replace(GOOD, fields=(*junk, *GOOD.fields)), SuiteDns(suite_records()), NOW)
+    assert findings[-1].result is Result.PASS
+    hashed, crowded = findings[: bodies.MAX_LIMITED], findings[bodies.MAX_LIMITED : -1]
+    assert {f.reason for f in hashed} == {"body hash did not verify"}
+    assert {(f.result, f.reason) for f in crowded} == {(Result.POLICY, "unsigned content after l=")}
 
 
 def test_the_labels_of_a_finding_hold_no_control_characters() -> None:
