@@ -178,6 +178,12 @@ def test_members_that_are_not_known_are_left_alone():
     assert one(comment="for people", tags={"a": 1})["action"] == "accept"
 
 
+def test_what_is_no_unicode_comes_back_in_the_id_only():
+    result = one(id="\ud800", helo="\ud800\u00e4.example", mail_from="\udcff@\udcff.example")
+    assert result.pop("id") == "\ud800"
+    assert "?\u00e4.example" in json.dumps(result, ensure_ascii=False).encode().decode()
+
+
 def test_base64_may_be_folded_as_mime_does():
     assert one(message_b64=base64.encodebytes(LETTER * 3).decode())["from"]["result"] == "single"
 
@@ -330,6 +336,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
 def test_any_letter_and_any_envelope_have_a_verdict(octets, client, helo, sender):
     result = one(octets, client_ip=client, helo=helo, mail_from=sender)
     assert "error" not in result
+    json.dumps(result, ensure_ascii=False).encode()  # no surrogates: some readers of JSON refuse them
     assert result["from"]["result"] in ("single", "none", "multiple", "group", "unparsable")
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from postvouch.auth import header
 from postvouch.cli import jsonlresult, output, verdict
-from postvouch.cli.jsonlcase import Case, CaseError, read_case
+from postvouch.cli.jsonlcase import Case, CaseError, Name, read_case
 from postvouch.cli.letter import read_letter
 from postvouch.cli.zonefile import Budget
 from postvouch.config.schema import Config
@@ -26,6 +26,7 @@ MAX_LINE = 160 << 20
 """Octets of a line, its end included: room for a letter of 100 MB, which verify.max_body lets in."""
 
 _SKIPPED = 1 << 20
+_MAX_ERROR = 500
 
 
 class Judge:
@@ -83,7 +84,7 @@ def run(source: BinaryIO, sink: BinaryIO, config: Config) -> int:
             answer = _answer(line, judge)
             if "error" in answer:
                 status = output.NEGATIVE
-            sink.write(json.dumps(answer).encode("ascii") + b"\n")
+            sink.write(_written(answer))
             sink.flush()
     except BrokenPipeError:
         # What is still in the buffer must not complain when Python ends.
@@ -97,17 +98,29 @@ def run(source: BinaryIO, sink: BinaryIO, config: Config) -> int:
 def _answer(line: bytes | None, judge: Judge) -> dict[str, Any]:
     """One result, whatever the line is; None stands for one that is too long."""
     if line is None:
-        return {"id": None, "error": f"longer than {MAX_LINE} octets"}
+        return _error(None, f"longer than {MAX_LINE} octets")
     try:
         case = read_case(line)
     except CaseError as error:
-        return {"id": error.name, "error": str(error)}
+        return _error(error.name, str(error))
     try:
         return judge.result(case)
     except ValueError as error:
-        return {"id": case.name, "error": str(error)}
+        return _error(case.name, str(error))
     except Exception as error:
-        return {"id": case.name, "error": f"internal error ({type(error).__name__}: {error})"}
+        return _error(case.name, f"internal error ({type(error).__name__}: {error})")
+
+
+def _error(name: Name | None, text: str) -> dict[str, Any]:
+    return {"id": name, "error": text[:_MAX_ERROR]}
+
+
+def _written(answer: dict[str, Any]) -> bytes:
+    """A result as its line: ASCII, and but for an id that had some no lone surrogates, which many refuse."""
+    text = json.dumps(answer, ensure_ascii=False)
+    if not text.isascii():
+        text = json.dumps({**json.loads(text.encode("utf-8", "replace")), "id": answer["id"]})
+    return text.encode("ascii") + b"\n"
 
 
 def _lines(source: BinaryIO) -> Iterator[bytes | None]:
