@@ -77,6 +77,42 @@ def test_a_spoof_is_refused_by_the_configured_policy_and_its_forged_field_goes(f
     assert data["author"] == {"kind": "OneAuthor", "address": {"local": "bob", "domain": "our.example"}}
 
 
+def test_in_mode_monitor_a_person_and_a_program_read_what_would_be(files, capsys):
+    folder, common = files
+    path = folder / "postvouch.toml"
+    path.write_text(path.read_text().replace("enforce", "monitor"))
+    spoof = ["verify", str(folder / "spoof.eml"), "--client-ip", "198.51.100.66", *common]
+    assert run(spoof) == 1
+    assert (
+        "action  accept    spoof  mode monitor; enforce would reject" in capsys.readouterr().out.splitlines()
+    )
+    assert run([*spoof, "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["action"], data["code"], data["would"], data["mark"]) == ("accept", "spoof", "reject", "")
+
+
+def test_arc_iprev_the_list_and_a_mark_have_their_lines(files, capsys):
+    folder, common = files
+    letter = sample.HONEST.replace(b"apply?", b"reply?")
+    letter = b"ARC-Seal: i=1; cv=none\nList-Id: Talk <talk.far.example>\nX-Postvouch-Mark: ok\n" + letter
+    (folder / "honest.eml").write_bytes(letter)
+    arguments = ["verify", str(folder / "honest.eml"), "--client-ip", "203.0.113.1", *common]
+    assert run(arguments) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("arc     fail      ") for line in lines)
+    assert any(line.startswith("iprev   ") for line in lines)
+    assert "list    talk.far.example" in lines
+    assert "action  mark      dmarc-fail  X-Postvouch-Mark: dmarc-fail" in lines
+    assert "1 forged field(s) would be removed" in lines
+    assert run([*arguments, "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["arc"]["result"], data["list_id"], data["mark"]) == (
+        "fail",
+        "talk.far.example",
+        "dmarc-fail",
+    )
+
+
 def test_dns_trouble_is_status_75(files, capsys):
     folder, common = files
     (folder / "zone").write_text("_dmarc.far.example TEMPERROR\nfar.example TEMPERROR\n")

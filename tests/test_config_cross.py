@@ -56,6 +56,41 @@ PROBLEMS = [
     ('[ldap]\nuri = "http://x.example"\nbase = "o=x"\n', "2: ldap.uri must begin with"),
     ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nstarttls = true\n', "4: ldap.starttls is for ldap://"),
     ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nbind_dn = "cn=x"\n', "4: ldap.bind_dn without"),
+    ('[verdict]\nown_url = "https://our.example/a page"\n', "2: verdict.own_url: http:// or https://"),
+    ('[verdict]\nown_url = "javascript:alert(1)"\n', "2: verdict.own_url: http:// or https://"),
+    ('[verdict]\nown_url = "https://bücher.example/"\n', "2: verdict.own_url: http:// or https://"),
+    (f'[verdict]\nown_url = "https://our.example/{"x" * 181}"\n', "2: verdict.own_url: http:// or https://"),
+    ('[verdict]\nexempt_hosts = ["0.0.0.0/0"]\n', "2: 0.0.0.0/0 in verdict.exempt_hosts: that is everybody"),
+    ('[verdict]\nown_hosts = ["::/0"]\n', "2: ::/0 in verdict.own_hosts: that is everybody"),
+    (
+        '[verdict]\nexempt_names = ["example"]\n',
+        '2: verdict.exempt_names: "example" is a whole top-level domain',
+    ),
+    ('[verdict]\nexempt_lists = ["dev"]\n', '2: verdict.exempt_lists: "dev" is a whole top-level domain'),
+    (
+        '[verdict]\nexempt_lists = ["dev@far.example"]\n',
+        '2: verdict.exempt_lists: "dev@far.example": write the name',
+    ),
+    (
+        '[verdict]\nexempt_lists = ["<dev.far.example>"]\n',
+        '2: verdict.exempt_lists: "<dev.far.example>": write',
+    ),
+    (
+        OURS + '[verdict]\nexempt_domains = ["crm.our.example"]\n',
+        "5: crm.our.example in verdict.exempt_domains is ours",
+    ),
+    (
+        '[verify]\narc = false\n[verdict]\nexempt_sealers = ["a.example"]\n',
+        "4: verdict.exempt_sealers needs verify.arc",
+    ),
+    (
+        '[verify]\niprev = false\n[verdict]\nexempt_names = ["a.example"]\n',
+        "4: verdict.exempt_names needs verify.iprev",
+    ),
+    (
+        '[verify]\ndiscovery = "psl"\npublic_suffixes = ""\n',
+        '2: verify.discovery = "psl" needs verify.public_suffixes',
+    ),
     (OURS + '[sign]\non_unproven = "forward"\n', '5: sign.on_unproven = "forward" needs srs.unproven_domain'),
     (OURS + '[srs]\nunproven_domain = "our.example"\n', "5: srs.unproven_domain must be another domain"),
     (KEY.format("a b"), '1: sign.key.selector: "a b" is no selector'),
@@ -85,6 +120,8 @@ WARNINGS = [
     ('[sign]\nvouching_id = "mx.our.example"\n', "2: sign.vouching_id without sign.vouching_hosts"),
     ('[sign]\nexpire = "2d"\n', "2: sign.expire"),
     ('[map]\nrefresh = "3h"\n', "2: map.refresh is not shorter"),
+    ('[verdict]\nmode = "enforce"\nown_fail = "accept"\n', "3: verdict.own_fail"),
+    ('[verdict]\nown_temperror = "accept"\n', "2: verdict.own_temperror"),
     (
         '[general]\ndomains = ["our.example"]\n[srs]\ndomain = "srs.example"\n',
         "4: srs.domain srs.example is not in",
@@ -106,3 +143,12 @@ def test_what_may_be_meant_is_a_warning_and_stops_nothing(texts, text, expected)
 def test_keys_for_subdomains_of_ours_are_ours(texts):
     _, warned = texts('[general]\nrole = "relay"\ndomains = ["example"]\n' + KEY.format("a"))
     assert warned == []
+
+
+def test_a_new_mx_that_only_looks_has_nothing_to_be_warned_about(texts):
+    assert texts(
+        '[general]\nrole = "mx"\ndomains = ["our.example"]\n'
+        '[map]\nforward_transport = "smtp:[srs.our.example]"\n'
+        '[verdict]\nown_url = "https://our.example/mail?how=to#send"\n'
+        'exempt_lists = ["dev.lists.far.example"]\nexempt_domains = ["far.example", "example.org"]\n'
+    ) == ([], [])

@@ -43,7 +43,8 @@ for n in range(3):
     pid = os.fork()
     if pid == 0:
         m.message("accept", "ok", 0.002)
-        m.results([("spf", "pass"), ("dkim", "pass (far.example/s1)"), ("from", "<a@b>")])
+        m.results([("spf", "pass"), ("dkim", "pass (far.example/s1)"), ("from", "<a@b>")], "ok")
+        m.results([("arc", "fail (seal 1: x)"), ("would", "reject")], "spoof")
         os._exit(0)
     children.append(pid)
 for pid in children:
@@ -103,6 +104,8 @@ def test_forked_workers_are_counted_together_even_after_they_died(tmp_path: Path
     assert 'postvouch_messages_total{action="accept",code="ok",daemon="verify"} 3.0' in text
     assert 'postvouch_results_total{daemon="verify",method="spf",result="pass"} 3.0' in text
     assert 'postvouch_results_total{daemon="verify",method="dkim",result="pass"} 3.0' in text
+    assert 'postvouch_results_total{daemon="verify",method="arc",result="fail"} 3.0' in text
+    assert 'postvouch_would_total{action="reject",code="spoof",daemon="verify"} 3.0' in text
     assert 'postvouch_worker_deaths_total{daemon="verify"} 3.0' in text
     assert 'postvouch_config_ok{daemon="verify"} 1.0' in text
     assert 'later_config_ok{daemon="verify"} 0.0' in text
