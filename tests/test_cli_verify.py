@@ -135,6 +135,15 @@ def test_input_that_cannot_be_read_is_status_65_with_its_place(files, capsys):
     assert f"{folder}/zone:2: not a record" in capsys.readouterr().err
 
 
+def test_a_file_that_is_no_letter_has_a_verdict_too_and_that_is_said(files, capsys):
+    folder, common = files
+    (folder / "empty.eml").write_bytes(b"")
+    assert run(["verify", str(folder / "empty.eml"), *CLIENT, *common]) == 0
+    shown = capsys.readouterr()
+    assert "note: no header field at its start" in shown.err
+    assert shown.out.splitlines()[0] == "from    (no author)"
+
+
 def test_a_sender_that_is_no_address_is_wrong_usage(files, capsys):
     folder, common = files
     assert run(["verify", str(folder / "honest.eml"), "--mail-from", "not an address", *common]) == 64

@@ -2,8 +2,8 @@
 
 Read as Postfix reads what SMTP carries: the first line that is no field ends the header and begins the body.
 A file written on Unix has LF where SMTP has CRLF; its line ends are changed, and that is said, because a
-signature covers them. Where the first line ends in CRLF a lone LF or CR further down is an octet like others:
-Postfix would make a line end or a blank of it, and a signature over what was sent would break all the same.
+signature covers them. Where the first line ends in CRLF a lone LF or CR further down is an octet like others,
+though in mail Postfix would have made a line end or a blank of it before a milter sees it.
 """
 
 import re
