@@ -61,6 +61,7 @@ class Gathering:
         "_asked", "_body", "_client", "_door", "_fault", "_fields", "_handler", "_hashes", "_header_size",
         "_in_data", "_login", "_number", "_queue_id", "_recipients", "_sender", "_size",
     )  # fmt: skip
+    _asked: bool
     _recipients: list[str]
     _fields: list[Field]
     _body: list[bytes]
