@@ -138,7 +138,7 @@ def test_input_that_cannot_be_read_is_status_65_with_its_place(files, capsys):
 def test_a_file_that_is_no_letter_has_a_verdict_too_and_that_is_said(files, capsys):
     folder, common = files
     (folder / "empty.eml").write_bytes(b"")
-    assert run(["verify", str(folder / "empty.eml"), *CLIENT, *common]) == 0
+    assert run(["verify", str(folder / "empty.eml"), *CLIENT, *common]) == 1
     shown = capsys.readouterr()
     assert "note: no header field at its start" in shown.err
     assert shown.out.splitlines()[0] == "from    (no author)"
