@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dnsserver import serving
 from jsonlines import CONFIG, ask, b64
 from letters import message_of
 
@@ -103,3 +104,17 @@ def test_the_command_says_what_the_daemon_does(name, mode, monkeypatch):
         assert result["removed_fields"][:4] == [0, 1, 3]
     if name == "spoof" and mode == "enforce":
         assert result["action"] == "reject"
+
+
+def test_without_dns_in_the_case_the_configured_resolver_is_asked():
+    line = {
+        "id": 1, "message_b64": b64(b"From: a@far.example\r\n\r\n"), "client_ip": "192.0.2.7",
+        "mail_from": "a@far.example",
+    }  # fmt: skip
+    records = ("far.example TXT v=spf1 ip4:192.0.2.7 -all", "_dmarc.far.example TXT v=DMARC1; p=reject")
+    with serving(*records) as address:
+        config = replace(CONFIG, dns=replace(CONFIG.dns, servers=(address,)))
+        asked, given, empty = ask(line, {**line, "dns": DNS}, {**line, "dns": {}}, config=config)
+    assert asked["dmarc"] == given["dmarc"]
+    assert (asked["spf"]["result"], asked["dmarc"]["result"]) == ("pass", "pass")
+    assert (empty["spf"]["result"], empty["dmarc"]["result"]) == ("none", "none")
