@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from postvouch.auth import spf
 from postvouch.auth.result import Result, SpfFinding
-from postvouch.values.dns import Resolver
+from postvouch.values.dns import DnsUnavailable, Records, Resolver
 
 HERE = "192.0.2.7"
 NEITHER = "192.0.2.7 is neither allowed nor denied to send for far.example: "
@@ -240,14 +240,143 @@ def test_reasons_are_one_printable_line_of_bounded_length() -> None:
     assert len(found.reason) <= 200
 
 
+@pytest.mark.parametrize(
+    "term, result",
+    [
+        ("exists:%{l}.x.example", "neutral"),
+        ("exists:%{S1R}.x.example", "neutral"),
+        ("include:%{l}.x.example", "neutral"),
+        ("a:%{l}.x.example exists:%{d}.x.example", "pass"),
+        ("x=%{l} +all", "pass"),
+        ("exists:%{o}.x.example", "pass"),
+    ],
+)
+def test_a_term_with_a_local_part_that_is_not_ascii_never_matches(term: str, result: str) -> None:
+    """RFC 8616 §4; and it is no error, though an include of nothing would be one."""
+    dns = zone(f"xn--bcher-kva.example TXT v=spf1 {term}", "*.x.example A 192.0.2.7")
+    assert check(dns, "zoë@bücher.example").result == result
+    assert all(name.isascii() and not name.startswith("xn--zo") for name, _ in dns.asked)
+
+
+def test_a_u_label_in_helo_is_an_a_label_in_a_macro() -> None:
+    dns = zone("far.example TXT v=spf1 exists:%{h}.x.example", "xn--bcher-kva.example.x.example A 127.0.0.2")
+    assert check(dns, helo="bücher.example").result is Result.PASS
+
+
+def test_a_finding_is_secure_when_every_answer_was() -> None:
+    records = ("far.example TXT v=spf1 a:mx.far.example ip4:192.0.2.7 -all", "mx.far.example A 192.0.2.8")
+    assert check(zone(*records, secure=True)).secure
+    assert not check(zone(*records)).secure
+    assert check(zone("x.example A 192.0.2.7", secure=True)) == SpfFinding(
+        result=Result.NONE, domain="far.example", reason="far.example publishes no SPF record", secure=True
+    )
+    assert not check(zone(*records, "mx.far.example TEMPERROR", secure=True)).secure
+    assert not check(zone(secure=True), address="").secure
+
+    class HalfSigned:
+        def lookup(self, name: str, kind: str) -> Records:
+            return zone(*records, secure=kind == "TXT").lookup(name, kind)
+
+    assert not check(HalfSigned()).secure
+
+
+def test_a_budget_that_ends_is_a_temperror_wherever_it_ends() -> None:
+    records = (
+        "far.example TXT v=spf1 a:a.example mx include:in.example exists:%{p}.x.example ?all",
+        "a.example A 192.0.2.8",
+        "far.example MX 1 mx.example",
+        "mx.example A 192.0.2.9",
+        "in.example TXT v=spf1 redirect=more.example",
+        "more.example TXT v=spf1 a:mx.example -all",
+        "*.x.example A 127.0.0.2",
+    )
+
+    class Budget:
+        def __init__(self, left: int) -> None:
+            self.left = left
+
+        def lookup(self, name: str, kind: str) -> Records:
+            if not self.left:
+                raise DnsUnavailable("too many DNS questions for one message")
+            self.left -= 1
+            return zone(*records).lookup(name, kind)
+
+    results = [check(Budget(left)).result for left in range(9)]
+    # The one for %{p} may fail: then the name is "unknown" (RFC 7208 §7.3).
+    assert results == ["temperror"] * 8 + ["pass"]
+
+
+def test_a_name_that_cannot_be_is_not_asked_for_and_is_no_void_lookup() -> None:
+    record = "v=spf1 exists:a..example exists:%{l}..b.example a:.c.example a:" + "x" * 64 + ".example +all"
+    dns = zone(f"far.example TXT {record}")
+    assert check(dns).result is Result.PASS
+    assert dns.asked == [("far.example", "TXT")]
+
+
+def test_the_validated_name_is_that_of_the_domain_that_asks() -> None:
+    """RFC 7208 §7.3: of several names of the client, the one in the current domain."""
+    dns = zone(
+        "far.example TXT v=spf1 exists:%{p}.first.example include:in.example -all",
+        "in.example TXT v=spf1 exists:%{p}.second.example -all",
+        "7.2.0.192.in-addr.arpa PTR mx.far.example",
+        "7.2.0.192.in-addr.arpa PTR mx.in.example",
+        "mx.far.example A 192.0.2.7",
+        "mx.in.example A 192.0.2.7",
+        "first.example A 192.0.2.1",
+        "mx.in.example.second.example A 127.0.0.2",
+    )
+    assert check(dns).result is Result.PASS
+    assert ("mx.far.example.first.example", "A") in dns.asked
+
+
+def test_percent_signs_in_the_domain_itself_are_no_macros() -> None:
+    dns = zone("%{l}.far.example TXT v=spf1 a -all", "%{l}.far.example A 192.0.2.7")
+    assert check(dns, "a@%{l}.far.example").result is Result.PASS
+
+
+def test_an_answer_without_end_is_a_permerror() -> None:
+    dns = zone(
+        "far.example TXT v=spf1 a:many.example -all",
+        *(f"many.example A 10.0.{n // 250}.{n % 250}" for n in range(600)),
+    )
+    assert check(dns).result is Result.PERMERROR
+
+
+@pytest.mark.parametrize("of", range(5))
+def test_records_made_to_cost_time_cost_little(of: int) -> None:
+    """Eleven records of 8 kB, each including the next, filled with what is slowest to read."""
+    fillers = [
+        lambda n, i: f"exists:{n}x{i}" + ".a%%" * 100 + ".example",
+        lambda n, i: f"x{n}x{i}=" + "%{s1r-}" * 60,
+        lambda n, i: f"exists:{n}x{i}" + "".join(f"%{{S{k}r.-}}" for k in range(1, 50)),
+        lambda n, i: f"exists:{n}x{i}" + "%{p}" * 100,
+        lambda n, i: f"ip4:10.{n}.{i % 250}.{i // 250}",
+    ]
+
+    class Hostile:
+        def lookup(self, name: str, kind: str) -> Records:
+            if kind != "TXT":
+                return zone(*(f"x.example PTR p{n}.example" for n in range(10))).lookup("x.example", kind)
+            n = int(name.split(".")[0][1:] or 0)
+            body = " ".join(fillers[of](n, i) for i in range(300))[:8000].rpartition(" ")[0]
+            return zone(f"x.example TXT v=spf1 {body} include:n{n + 1}.example ~all").lookup(
+                "x.example", kind
+            )
+
+    begin = time.process_time()
+    found = check(Hostile(), ".-" * 500 + "@n0.example")
+    assert found.result is Result.PERMERROR
+    assert time.process_time() - begin < 1
+
+
 @given(
     sender=st.text(max_size=40),
     helo=st.text(max_size=40),
     address=st.text(max_size=20) | st.ip_addresses().map(str),
 )
 def test_any_envelope_gives_a_finding(sender: str, helo: str, address: str) -> None:
-    dns = zone("*.example TXT v=spf1 exists:%{l}.%{h}.%{d} -all")
-    for text in (sender, f"{sender}@far.example", f"{sender}@{helo}.example"):
+    dns = zone("*.example TXT v=spf1 exists:%{l}.%{h}.%{d} x=%{Sr-} exists:%{S2r-}.%{p} -all")
+    for text in (sender, f"{sender}@far.example", f'"{sender}@x"@far.example', f"{sender}@{helo}.example"):
         found = spf.check_mail_from(address=address, sender=text, helo=helo, resolver=dns)
         assert found.reason
 

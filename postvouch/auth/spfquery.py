@@ -18,6 +18,8 @@ from postvouch.values.dns import DnsUnavailable, Resolver, Status
 # Records of the real world stay under 4 kB; a TXT record may have 64 kB.
 MAX_RECORD_OCTETS = 8192
 MAX_TERM_OCTETS = 512
+# An answer of 64 kB has room for 4000 addresses.
+MAX_VALUES = 500
 
 # A name that can be asked for (RFC 1035 §2.3.4); macros make others.
 _POSSIBLE = re.compile(r"(?=[\x00-\x7f]{1,253}\Z)(?:[^.]{1,63}\.)*+[^.]{1,63}", re.DOTALL)
@@ -100,6 +102,7 @@ class Query(spf.query):  # type: ignore[misc]
         self._void: set[tuple[str, str]] = set()
         self._void_terms: set[int] = set()
         self._answers: dict[tuple[str, str], list[Any]] = {}
+        self._named: dict[str, str] = {}
 
     def set_ip(self, i: str) -> None:
         """Take the address of the client."""
@@ -158,6 +161,8 @@ class Query(spf.query):  # type: ignore[misc]
         if records.status is not Status.FOUND:
             self._void.add((name, qtype))
             return []
+        if len(records.values) > MAX_VALUES:
+            raise spf.PermError(f"more than {MAX_VALUES} records in one answer", name)
         if qtype == "TXT":
             return list(records.texts())
         return [v for v in records.values if isinstance(v, tuple if qtype == "MX" else str)]
@@ -197,11 +202,13 @@ class Query(spf.query):  # type: ignore[misc]
         return name if name.isascii() else _NEVER
 
     def _value(self, letter: str) -> str:
-        if letter == "p":
+        if letter != "p":
+            return str(getattr(self, letter))
+        if self.d not in self._named:
             # Which of several names counts depends on the domain that asks.
             self.p = None
-            return str(self.getp())
-        return str(getattr(self, letter))
+            self._named[self.d] = self.getp()
+        return self._named[self.d]
 
     def cidrmatch(self, ipaddrs: Sequence[str], n: int) -> bool:
         """Whether the client is in one of these networks of ``n`` bits."""
