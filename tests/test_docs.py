@@ -30,3 +30,13 @@ def test_every_file_that_a_document_names_exists():
             if not (TOP / name).exists():
                 missing.append(f"{page.relative_to(TOP)}: {name}")
     assert not missing
+
+
+def test_every_reason_of_the_verifier_is_explained():
+    from postvouch.auth import decide, exempt
+
+    page = (TOP / "docs" / "flow.rst").read_text("utf-8")
+    codes = {value for name, value in vars(decide).items() if name.isupper() and isinstance(value, str)}
+    codes = (codes | set(exempt.CODES)) - set(decide.ACTIONS)
+    assert {"spoof", "internal", "exempt-list"} <= codes
+    assert {code for code in codes if f"\n``{code}``" not in page} == set()

@@ -1,4 +1,4 @@
-"""Letter 4: a stranger writes as bob. It may be marked, held or refused; it never leaves as ours."""
+"""Letter 4: a stranger writes as bob. It may be noticed, held or refused; it never leaves as ours."""
 
 from lab.lab import Lab
 from lab.post import log_line, new_id, refusal, setting
@@ -24,12 +24,12 @@ def spoof(
     return message_id, transcript
 
 
-@letter(4, "a spoof is marked by mx and held by srs")
+@letter(4, "a spoof is noticed by mx and held by srs")
 def spoof_is_held(lab: Lab, story: Story) -> None:
     """The default: nothing leaves, an admin sees it in the hold queue."""
     for sender in SENDERS:
         message_id, transcript = spoof(lab, story, sender)
-        story.claim("mx takes it, as it is set to mark only", not refusal(transcript), transcript[-900:])
+        story.claim("mx takes it, as it only monitors", not refusal(transcript), transcript[-900:])
         line = log_line(lab, "mx", "verify", story, message_id)
         story.show("mx", line)
         story.claim("mx found dmarc=fail", "dmarc=fail" in line, line)
@@ -63,8 +63,8 @@ def spoof_is_forwarded_unaligned(lab: Lab, story: Story) -> None:
 
 @letter(4, "a spoof is refused where mx is told to")
 def spoof_is_refused(lab: Lab, story: Story) -> None:
-    """verify.on_spoof = reject: 550 at the end of the letter, nobody is bounced to."""
-    with setting(lab, "mx", "verify", '[verify]\non_spoof = "reject"\n'):
+    """verdict.mode = enforce: 550 at the end of the letter, nobody is bounced to."""
+    with setting(lab, "mx", "verify", '[verdict]\nmode = "enforce"\n'):
         for sender in SENDERS:
             _, transcript = spoof(lab, story, sender)
             story.show("mx", refusal(transcript) or "took it")
