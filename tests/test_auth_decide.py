@@ -334,6 +334,11 @@ def test_dns_trouble_leaves_the_envelope_open() -> None:
     assert ruled(found, sender="bob@our.example") == ("temperror", Defer(reply.DNS_PROBLEM))
 
 
+def test_an_author_of_ours_that_is_open_leaves_the_envelope_open_too() -> None:
+    found = findings("old.example", Result.NONE, dkim=("old.example",), dkim_result=Result.TEMPERROR)
+    assert ruled(found, sender="bob@our.example") == ("temperror", Defer(reply.DNS_PROBLEM))
+
+
 # Whose the client is.
 @pytest.mark.parametrize(
     "client", [Client(local=True), Client(address="203.0.113.9", login="bob"), Client(address="127.0.0.1")]

@@ -257,6 +257,13 @@ def test_where_dns_leaves_the_exemption_open_nobody_is_refused_for_good_or_let_i
     assert (ruling.code, type(ruling.verdict)) == ("spoof", Reject)
 
 
+def test_an_open_exemption_makes_nothing_sterner() -> None:
+    found = failed(iprev=IprevFinding(result=Result.TEMPERROR))
+    for action in ("accept", "mark", "quarantine"):
+        ruling = decide.decide(found, replace(POLICY, own_fail=action), STRANGER, Envelope())
+        assert (ruling.code, ruling.action) == ("spoof", action)
+
+
 def test_in_mode_monitor_an_exemption_shows_as_one() -> None:
     ruling = decide.decide(
         failed(), replace(POLICY, mode="monitor"), Client(address="203.0.113.7"), Envelope()

@@ -118,7 +118,8 @@ def test_metrics_are_served_on_host_and_port_or_nowhere(value):
 
 
 def test_a_wrong_word_names_the_right_ones():
-    with pytest.raises(Wrong, match=r'none of accept, mark, quarantine, defer, reject \(did you mean "reject"\?\)'):
+    known = "accept, mark, quarantine, defer, reject"
+    with pytest.raises(Wrong, match=rf'none of {known} \(did you mean "reject"\?\)'):
         read("verdict.own_fail", "rejekt")
 
 
