@@ -110,9 +110,9 @@ end
 local insert = {}
 
 function insert.dkim(task, result, found)
-  local domain = found['header.d'] or 'unknown'
-  task:insert_result(DKIM[result], 1.0, domain .. ':s=' .. (found['header.s'] or ''))
-  if TRACE[result] then task:insert_result('DKIM_TRACE', 1.0, domain .. ':' .. TRACE[result]) end
+  local domain = found['header.d']
+  task:insert_result(DKIM[result], 1.0, domain and domain .. ':s=' .. (found['header.s'] or '') or 'postvouch')
+  if domain and TRACE[result] then task:insert_result('DKIM_TRACE', 1.0, domain .. ':' .. TRACE[result]) end
 end
 
 function insert.dmarc(task, result, found)
