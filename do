@@ -93,7 +93,7 @@ venv_check() {
 }
 
 servers_here() {
-    for program in slapd redis-server postconf; do
+    for program in slapd redis-server unbound postconf; do
         command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || return 1
     done
 }
@@ -106,9 +106,9 @@ do_check() {
     "$bin/ruff" format -q --check .
     say "mypy --strict"
     "$bin/mypy"
-    # A developer's machine gets no mail server, slapd or redis from us; ./do test runs those tests in containers.
+    # A developer's machine gets no mail server, slapd, redis or unbound from us; ./do test runs those in containers.
     if ! servers_here; then
-        say "tests that need slapd, redis-server or postconf are skipped here; ./do unit runs them"
+        say "tests that need slapd, redis-server, unbound or postconf are skipped here; ./do unit runs them"
         export POSTVOUCH_NO_SERVERS=1
     fi
     say "pytest"

@@ -1,7 +1,7 @@
 """Real servers for tests: our daemons as processes, a private slapd, a private redis, all on this host.
 
-POSTVOUCH_NO_SERVERS=1 skips what needs slapd or redis-server; without it their absence is a failure, so that
-nobody believes in tests that never ran.
+POSTVOUCH_NO_SERVERS=1 skips what needs slapd, redis-server or unbound; without it their absence is a failure,
+so that nobody believes in tests that never ran.
 """
 
 import os

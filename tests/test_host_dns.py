@@ -1,5 +1,6 @@
 """host/dns.py against a server on loopback: what becomes of names, answers, TTLs, budgets and threads."""
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -409,8 +410,9 @@ def test_a_hasty_letter_takes_the_stale_key_and_leaves_the_question_to_others(se
     assert key_of(ask).texts() == (b"new",)
 
 
-def test_a_ttl_is_that_of_the_shortest_link(server: Server) -> None:
-    server.answers["a.example"] = records("a.example CNAME b.example.", ttl=10)
+@pytest.mark.parametrize("soa", [True, False])
+def test_a_ttl_is_that_of_the_shortest_link(server: Server, soa: bool) -> None:
+    server.answers["a.example"] = records("a.example CNAME b.example.", ttl=10, soa=soa)
     server.answers["b.example"] = records("b.example A 192.0.2.1", ttl=300)
     clock = Clock()
     ask = resolver(server, clock=clock)
@@ -452,3 +454,32 @@ def test_a_hit_costs_microseconds(server: Server) -> None:
     for _ in range(2000):
         letter.lookup("Far.example", "TXT")
     assert (time.thread_time() - begin) / 2000 < 50e-6
+
+
+def test_threads_names_and_troubles_at_random_end_in_time_and_leave_nothing(server: Server) -> None:
+    def answer(query: dns.message.Message, tcp: bool) -> Reply:
+        kind = random.choice((silent, rcode(dns.rcode.SERVFAIL), None, None))
+        name = query.question[0].name.to_text(omit_final_dot=True)
+        return (kind or records(f"{name} TXT {name}", ttl=random.choice((0, 1))))(query, tcp)
+
+    server.default = answer
+    clock = Clock()
+    ask = resolver(server, timeout_s=0.15, clock=clock, cache_entries=3)
+
+    def letter(number: int) -> None:
+        begin = time.monotonic()
+        budget = ask.for_message(random.uniform(0.01, 0.3), 20)
+        for _ in range(10):
+            name = f"s{random.randrange(5)}._domainkey.example"
+            try:
+                assert budget.lookup(name, "TXT").texts() == (name.encode(),)
+            except DnsUnavailable:
+                clock.shift += 0.3
+        assert time.monotonic() - begin < 2
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(letter, range(80)))
+    assert not ask._flights
+    assert len(ask._cache) <= 3
+    server.default = records("calm.example TXT calm")
+    assert ask.lookup("calm.example", "TXT").texts() == (b"calm",)

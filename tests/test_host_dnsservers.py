@@ -133,9 +133,9 @@ def test_the_servers_of_the_system_are_the_default(tmp_path: Path) -> None:
     assert Servers()._servers
 
 
-@pytest.mark.parametrize("text", ["resolver.example", "192.0.2.1@x", "", "192.0.2.1:53"])
+@pytest.mark.parametrize("text", ["resolver.example", "192.0.2.1@x", "", "192.0.2.1:53", "192.0.2.1@65536"])
 def test_a_server_that_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"address|invalid"):
+    with pytest.raises(ValueError, match=r"address|valid"):
         DnsResolver([text])
 
 
@@ -225,6 +225,17 @@ def test_a_server_that_is_down_is_no_answer_long_before_the_timeout() -> None:
     assert time.monotonic() - begin < 2
 
 
+def test_the_last_server_has_its_time_when_the_first_is_of_no_use(server: Server, other: Server) -> None:
+    def slow(query: Query, tcp: bool) -> Reply:
+        time.sleep(0.1)
+        return GOOD(query, tcp)
+
+    server.default = rcode(dns.rcode.SERVFAIL)
+    other.default = slow
+    with Server(silent) as third:
+        assert ask(server, third, other, seconds=1.2).texts() == (b"good",)
+
+
 # Liars. Each has one outcome, in time, and nothing of it stays.
 
 
@@ -249,7 +260,7 @@ def _pointers(query: Query, tcp: bool) -> bytes:
     if not tcp:
         return forged(query, [], 0x8380)
     base = 16 + len(query.question[0].name.to_wire()) + 12
-    chain = b"".join(struct.pack("!H", 0xC000 | max(12, base + 2 * (n - 1))) for n in range(7500))
+    chain = b"".join(struct.pack("!H", 0xC000 | (base + 2 * (n - 1) if n else 12)) for n in range(7500))
     end = struct.pack("!H", 0xC000 | base + 2 * 7499)
     return forged(query, [(b"\xc0\x0c", 999, 300, chain), *[(end, 16, 300, b"\x01x")] * 900])
 

@@ -41,7 +41,7 @@ class _Server:
     address: str
     port: int
 
-    def socket(self, kind: socket.SocketKind) -> socket.socket:
+    def open(self, kind: socket.SocketKind) -> socket.socket:
         return socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, kind)
 
 
@@ -64,13 +64,14 @@ class Servers:
         end = now + seconds
         left = sorted(self._servers, key=lambda server: self._resting[server] > now)
         trouble = "no answer in time"
-        for turn in range(ROUNDS):
+        for number in range(ROUNDS):
             is_pause_due = True
-            for place, server in enumerate(tuple(left)):
+            turns = tuple(left)
+            for place, server in enumerate(turns):
                 began = time.monotonic()
-                turns = (ROUNDS - turn - 1) * len(left) + max(1, len(left) - place)
+                more = (ROUNDS - number - 1) * len(left) + len(turns) - place
                 try:
-                    answer = _exchange(server, question, began + max(0.0, end - began) / turns)
+                    answer = _exchange(server, question, began + max(0.0, end - began) / more)
                 except TimeoutError:
                     is_pause_due, trouble = False, "no answer in time"
                     # One that meanwhile answered others is well, and only this name is slow.
@@ -91,14 +92,17 @@ class Servers:
                     raise DnsUnavailable(trouble)
             if not left:
                 break
-            if is_pause_due and turn < ROUNDS - 1:
+            if is_pause_due and number < ROUNDS - 1:
                 time.sleep(max(0.0, min(PAUSE_S, end - time.monotonic())))
         raise DnsUnavailable(trouble)
 
 
 def _server(text: str) -> _Server:
     address, _, port = text.partition("@")
-    return _Server(str(ipaddress.ip_address(address)), int(port) if port else 53)
+    number = int(port) if port else 53
+    if not 0 < number < 65536:
+        raise ValueError(f"not a valid port: {port}")
+    return _Server(str(ipaddress.ip_address(address)), number)
 
 
 def _of_system(resolv_conf: Path) -> list[_Server]:
@@ -129,7 +133,7 @@ def _exchange(server: _Server, question: Question, end: float) -> Answer:
 def _reply(server: _Server, question: Question, end: float, *, edns: bool) -> bytes:
     number = int.from_bytes(os.urandom(2))
     query = question.query(number, edns=edns)
-    with server.socket(socket.SOCK_DGRAM) as udp:
+    with server.open(socket.SOCK_DGRAM) as udp:
         # Connected, so that the kernel drops what comes from elsewhere and tells when nobody listens.
         udp.connect((server.address, server.port))
         udp.send(query)
@@ -142,7 +146,7 @@ def _reply(server: _Server, question: Question, end: float, *, edns: bool) -> by
 
 
 def _over_tcp(server: _Server, question: Question, number: int, query: bytes, end: float) -> bytes:
-    with server.socket(socket.SOCK_STREAM) as tcp:
+    with server.open(socket.SOCK_STREAM) as tcp:
         tcp.settimeout(_until(end))
         tcp.connect((server.address, server.port))
         tcp.sendall(len(query).to_bytes(2) + query)

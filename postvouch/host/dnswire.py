@@ -172,14 +172,18 @@ def _read(reply: bytes, question: Question) -> Answer:
         alias = sets.get((name, dns.rdatatype.CNAME))
         if not alias:
             break
-        ttl_s, name = min(ttl_s, alias[0][0]), _name(reply, alias[0][1])[0]
+        ttl_s, (name, after) = min(ttl_s, alias[0][0]), _name(reply, alias[0][1])
+        if after != alias[0][2]:
+            raise BadReply("the reply is garbled")
     else:
         raise BadReply("too many CNAMEs")
     # Who has neither an answer nor an SOA but names other servers is lame (RFC 2308 §2.2).
     if is_referral and not soas and not is_nxdomain and name == question.name:
         raise BadReply("the server is lame")
     status = Status.NXDOMAIN if is_nxdomain else Status.NODATA
-    ttl_s = min(ttl_s, _negative_ttl(name, soas))
+    # Where CNAMEs lead on, whoever asks on will hear how long that holds.
+    if is_nxdomain or name == question.name:
+        ttl_s = min(ttl_s, _negative_ttl(name, soas))
     return Answer(records=Records(status=status, secure=secure), ttl_s=ttl_s, canonical=name)
 
 
