@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from postvouch.auth.bodies import BodyHashes
+from postvouch.host import turn
 from postvouch.host.log import ERROR, INFO, Log
 from postvouch.host.metrics import Metrics
 from postvouch.values.decision import Decision, Defer
@@ -143,7 +144,8 @@ class Gathering:
             body=tuple(self._body),
             digests=self._hashes.finish() if self._hashes is not None else None,
         )
-        return self._handler.handle(message)
+        with turn.taken():
+            return self._handler.handle(message)
 
     def _client_of(self, login: str, daemon_name: str) -> Client:
         """The client of this message. dataclasses.replace would take longer than all the rest here."""

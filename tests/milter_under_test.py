@@ -14,7 +14,7 @@ from pathlib import Path
 
 from postvouch.auth.bodies import BodyHashes
 from postvouch.config.schema import Config
-from postvouch.host import daemon
+from postvouch.host import daemon, turn
 from postvouch.milters import workers
 from postvouch.values.decision import (
     Accept,
@@ -78,10 +78,12 @@ class Obeys:
                 edits = (ChangeSender("new@our.example"), *edits)
             case ["sleep"]:
                 os.write(2, b"test]: sleeping\n")
-                time.sleep(1.0)
+                with turn.given_back():
+                    time.sleep(1.0)
             case ["hang"]:
                 os.write(2, b"test]: hanging\n")
-                time.sleep(60)
+                with turn.given_back():
+                    time.sleep(60)
         return Decision(verdict=Accept(), code="ok", edits=edits, facts=seen)
 
 

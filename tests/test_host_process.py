@@ -109,13 +109,13 @@ import os, signal, sys, time
 from postvouch.host.log import Log
 from postvouch.host.process import Notifier, Role, Supervisor, block_signals
 
-def dies() -> int:
+def dies(number: int) -> int:
     return 3
 
-def raises() -> int:
+def raises(number: int = 0) -> int:
     raise ValueError("a child's fault")
 
-def hangs() -> int:
+def hangs(number: int) -> int:
     log.note("hanging")
     time.sleep(60)
     return 0

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from postvouch.host import turn
 from postvouch.host.dnscache import Cache, Entry, Failure, Key
 from postvouch.host.dnsservers import Servers
 from postvouch.host.dnswire import MAX_TTL_S, Question, encode_name, kind_number
@@ -76,7 +77,8 @@ class DnsResolver:
         key = (name.lower().removesuffix("."), kind)
         entry = self._cache.get(key)
         if entry is None:
-            entry = self._fly(key, deadline)
+            with turn.given_back():
+                entry = self._fly(key, deadline)
         if isinstance(entry, Failure):
             raise DnsUnavailable(entry.reason)
         return entry

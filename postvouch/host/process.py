@@ -122,7 +122,8 @@ class Role:
     """A kind of child: its name for the log, how many, what it runs (returning its exit status)."""
 
     name: str
-    main: Callable[[], int]
+    main: Callable[[int], int]
+    """Told which of its kind the child is, from 0."""
     count: int = 1
     reloads: bool = True
     """Whether USR1 means "read the configuration again" to it."""
@@ -135,6 +136,7 @@ class _Place:
     """One seat for a child: who sits there, and when the next may."""
 
     role: Role
+    number: int
     pid: int = 0
     born: float = 0.0
     due: float = 0.0
@@ -159,7 +161,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until TERM or INT; the exit status. The caller has called ``block_signals``."""
-        self._places = [_Place(role=role) for role in self.roles for _ in range(role.count)]
+        self._places = [_Place(role=role, number=n) for role in self.roles for n in range(role.count)]
         self._fill()
         self.notifier.ready()
         while True:
@@ -189,7 +191,7 @@ class Supervisor:
         status = 70  # EX_SOFTWARE, unless the child says otherwise
         try:
             die_with_parent(parent)
-            status = place.role.main()
+            status = place.role.main(place.number)
         except BaseException as error:
             self.log.exception("", error)
         finally:
