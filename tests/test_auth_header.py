@@ -1,6 +1,8 @@
 """auth/header.py: one field of ours, that no sender can write into, and no other that looks like it."""
 
 import contextlib
+import email
+import email.policy
 import time
 from dataclasses import replace
 
@@ -255,6 +257,27 @@ def test_no_sender_can_write_a_result_or_a_line_of_his_own(
         "header.list-id",
     }  # fmt: skip
     assert header.claims(value.encode(), OURS)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "=?utf-8?q?x=40y=3B_dmarc=3Dpass_header.from=3Dx?=",
+        "?utf-8?q?x=40y=3B_dmarc=3Dpass_header.from=3Dx?=",
+        "a=?utf-8?b?eEB5OyBkbWFyYz1wYXNzIGhlYWRlci5mcm9tPXg=?=",
+    ],
+)
+def test_an_encoded_word_of_the_sender_is_not_written_whoever_would_decode_it(local: str) -> None:
+    for name, value in (("smtp.mailfrom", f"{local}@far.example"), ("header.i", local), ("smtp.helo", local)):
+        info = header.ResInfo(
+            method="spf", result="fail", properties=((name, value),), reason=local, comment=local
+        )
+        written = authres.write(OURS, [info])
+        raw = f"Authentication-Results: {written}\n\n".encode()
+        read = email.message_from_bytes(raw, policy=email.policy.default)
+        assert "dmarc=pass" not in str(read["Authentication-Results"])
+        assert "=?" not in written
+        assert ("@far.example" in written) == (name == "smtp.mailfrom")
 
 
 @given(st.binary(max_size=80))

@@ -156,3 +156,15 @@ def test_a_strict_reader_finds_exactly_what_was_put_in(
         for key, text in given_values.items()
         if text and len(text) <= 400 and all(" " <= c <= "~" for c in text)
     }
+
+
+def test_an_encoded_word_of_the_sender_is_left_out() -> None:
+    for value in ("=?utf-8?q?x?=@far.example", "?utf-8?q?x?=@far.example"):
+        written = format_value(
+            SpfFinding(result=Result.FAIL, reason="=?utf-8?q?x?="),
+            client=Client(address="192.0.2.1", helo=value),
+            envelope=Envelope(sender=value),
+            receiver="mx.our.example",
+        )
+        assert "=?" not in written
+        assert "receiver=mx.our.example" in written

@@ -33,6 +33,9 @@ _COMMENT_STEP = re.compile(r"[()]|\\.")
 _PAIR = re.compile(r"\\(.)")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _UNSAFE = re.compile(rf"[{_BAD}]")
+# Where an encoded-word begins, be it with the "=" before a value: readers that decode the field before they
+# parse it would see results of the sender's (RFC 2047 §5 forbids it here, which stops nobody).
+_ENCODED = "=?"
 _SPECIAL = re.compile(r"[()\\]")
 
 
@@ -256,7 +259,7 @@ def _keyword(word: str) -> str:
 
 def _safe(text: str, internationalized: bool) -> str | None:
     """The text as token or quoted-string; None where it cannot be written."""
-    if _UNSAFE.search(text) or not (internationalized or text.isascii()):
+    if _UNSAFE.search(text) or _ENCODED in f"={text}" or not (internationalized or text.isascii()):
         return None
     if not _TOKEN.fullmatch(text):
         text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -265,7 +268,7 @@ def _safe(text: str, internationalized: bool) -> str | None:
 
 def _commented(text: str) -> str:
     """The text as a comment (RFC 5322 §3.2.2); "" where it cannot be written."""
-    if _UNSAFE.search(text) or not text.isascii() or len(text) > MAX_COMMENT_OCTETS:
+    if _UNSAFE.search(text) or _ENCODED in text or not text.isascii() or len(text) > MAX_COMMENT_OCTETS:
         return ""
     return "(" + _SPECIAL.sub(r"\\\g<0>", text) + ")"
 

@@ -1,7 +1,8 @@
 """The Received-SPF field (RFC 7208 §9.1), for filters that read no other. It names no recipient.
 
-What comes from strangers stands in quoted-strings, or is left out where no quoted-string can hold it; so
-nothing that they write can end a value, a comment or the field.
+What comes from strangers stands in quoted-strings, or is left out where no quoted-string can hold it or
+where a reader might decode it first (RFC 2047); so nothing that they write can end a value, a comment or the
+field.
 """
 
 import re
@@ -16,7 +17,7 @@ MAX_VALUE_OCTETS = 400
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*+")
 _WRITABLE = re.compile(rf"[ -~]{{0,{MAX_VALUE_OCTETS}}}")
 _SPECIAL = re.compile(r'["\\]')
-_NOT_IN_COMMENT = re.compile(r"[^ -~]|[()\\]")
+_NOT_IN_COMMENT = re.compile(r"[^ -~]|[()\\]|=(?=\?)")
 
 
 def format_value(finding: SpfFinding, *, client: Client, envelope: Envelope, receiver: str) -> str:
@@ -41,6 +42,8 @@ def format_value(finding: SpfFinding, *, client: Client, envelope: Envelope, rec
 
 def _value(value: str) -> str:
     """A dot-atom, a quoted-string, or "" for what is empty or cannot be written."""
+    if "=?" in f"={value}":
+        return ""
     if _DOT_ATOM.fullmatch(value) and len(value) <= MAX_VALUE_OCTETS:
         return value
     if not value or not _WRITABLE.fullmatch(value):
