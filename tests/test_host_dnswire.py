@@ -165,6 +165,15 @@ def test_the_ad_bit_is_told() -> None:
     assert read(bytes(wire), asked).records.secure
 
 
+@pytest.mark.parametrize("code", sorted({*range(16)} - {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}))
+def test_every_other_code_is_trouble(code: int) -> None:
+    asked = question()
+    wire = bytearray(reply_to(asked, answer=("far.example. 300 TXT x",)))
+    wire[3] |= code
+    with pytest.raises(BadReply, match=r"the server says \w+"):
+        read(bytes(wire), asked)
+
+
 def _opinion(wire: bytes, asked: Question) -> tuple[Status, set[object]] | None:
     """What dnspython makes of a reply; None where it says that it is none."""
     try:

@@ -113,7 +113,7 @@ def is_truncated(reply: bytes) -> bool:
 def read(reply: bytes, question: Question) -> Answer:
     """What a reply says to the question that it ``is_answered_by``. Raises BadReply."""
     if rcode(reply) not in (NOERROR, NXDOMAIN):
-        raise BadReply(f"the server says {dns.rcode.to_text(dns.rcode.Rcode(rcode(reply)))}")
+        raise BadReply(f"the server says {dns.rcode.Rcode.to_text(rcode(reply))}")
     if is_truncated(reply):
         raise BadReply("the reply is cut short")
     try:
