@@ -21,7 +21,7 @@ RESULTS, SIGNATURE, SEAL = "ARC-Authentication-Results", "ARC-Message-Signature"
 _INSTANCE = re.compile(rb"[1-9][0-9]?")
 _PREFIX = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([0-9]+)[ \t\r\n]*;")
 
-Tags = dict[bytes, bytes]
+Tags = Mapping[bytes, bytes]
 Index = Mapping[bytes, Sequence[Field]]
 """Lower-case name to fields, top to bottom: ``canonical.by_name``."""
 

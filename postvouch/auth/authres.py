@@ -7,6 +7,7 @@ come from senders, so the writer quotes or leaves out, and never copies. Both ar
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from postvouch.values.address import AddressError, parse_domain
@@ -230,7 +231,7 @@ def write(authserv_id: str, results: Sequence[ResInfo], *, internationalized: bo
         for name, value in info.properties:
             written = _property(value, internationalized)
             if written is not None:
-                words.append(f"{'.'.join(map(_keyword, name.split('.', 1)))}={written}")
+                words.append(f"{_keywords(name)}={written}")
         words[-1] += ";" if index < len(results) - 1 else ""
         parts.append(words)
     # The field's own name stands before the first line.
@@ -251,10 +252,17 @@ def _filled(words: list[str], used: int) -> str:
     return "\n ".join(lines)
 
 
+@lru_cache(maxsize=256)
 def _keyword(word: str) -> str:
+    """``word`` as it stands: a method, a result, the two parts of a property. All of them are ours."""
     if not _KEYWORD.fullmatch(word):
         raise ValueError(f"not a keyword: {word!r}")
     return word
+
+
+@lru_cache(maxsize=256)
+def _keywords(name: str) -> str:
+    return ".".join(map(_keyword, name.split(".", 1)))
 
 
 def _safe(text: str, internationalized: bool) -> str | None:

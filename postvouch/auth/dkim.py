@@ -6,7 +6,7 @@ hashing, hashing before arithmetic, and every amount is bounded, so that a stran
 Nothing here raises: what can be wrong with a letter is a result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from postvouch.auth.canonical import FWS
 from postvouch.auth.result import DkimFinding, Result
@@ -66,7 +66,7 @@ def _check(verifier: Verifier, field: Field, now: float, limits: Limits) -> Dkim
     return _finding(verifier.message_signature(field, signature), tags)
 
 
-def _finding(outcome: Outcome, tags: dict[bytes, bytes]) -> DkimFinding:
+def _finding(outcome: Outcome, tags: Mapping[bytes, bytes]) -> DkimFinding:
     return DkimFinding(
         result=outcome.result,
         d=domain_or_nothing(tags.get(b"d", b"")),

@@ -126,7 +126,7 @@ def judge(
             else:
                 way = ByWalk(address.domain, questions, suffixes)
             judged = _Evaluation(address.domain, spf, dkim, questions, way).run()
-            return replace(judged, secure=questions.secure)
+            return replace(judged, secure=True) if questions.secure else judged
         case SeveralAuthors(domains):
             reason = f"From: holds several authors ({len(domains)} domains)"
         case MalformedAuthor(why):

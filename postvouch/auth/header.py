@@ -101,8 +101,9 @@ def results(
     infos: list[ResInfo] = []
 
     def add(info: ResInfo, *, secure: bool = False) -> None:
-        notes = [info.comment, "dnssec" if note_dnssec and secure else ""]
-        infos.append(replace(info, comment=", ".join(filter(None, notes))))
+        if note_dnssec and secure:
+            info = replace(info, comment=", ".join(filter(None, (info.comment, "dnssec"))))
+        infos.append(info)
 
     if client.login:
         add(ResInfo(method="auth", result="pass", properties=(("smtp.auth", client.login),)))

@@ -23,6 +23,8 @@ from postvouch.wire import taglist
 MAX_EXPONENT = 1 << 32
 MAX_KEY_OCTETS = 8192
 SYNTAX = "key syntax error"
+# Strangers fill what is kept. RSA of 4096 bits takes 750 octets.
+_SHORT = 1024
 
 _RSA_OID = bytes.fromhex("06092a864886f70d010101")
 _SEQUENCE, _BIT_STRING, _INTEGER = 0x30, 0x03, 0x02
@@ -64,8 +66,12 @@ def parse(text: bytes) -> KeyRecord:
     """Read one TXT text (its character-strings joined); raises UnusableKey.
 
     The tags h=, k=, s= and t= are obeyed: a record for other hashes, other services or key types that
-    nobody knows verifies nothing.
+    nobody knows verifies nothing. Records of a usual length are read once and kept.
     """
+    return _kept(text) if len(text) <= _SHORT else _read(text)
+
+
+def _read(text: bytes) -> KeyRecord:
     try:
         tags = taglist.parse(text)
     except taglist.ProtocolError:
@@ -92,6 +98,10 @@ def parse(text: bytes) -> KeyRecord:
     return KeyRecord(kind=kind.decode(), public=public, strict=b"s" in flags, testing=b"y" in flags)
 
 
+_kept = lru_cache(maxsize=1024)(_read)
+
+
+@lru_cache(maxsize=1024)
 def checker(record: KeyRecord, *, min_rsa_bits: int, max_rsa_bits: int) -> Check:
     """The check that the record's key does; raises UnusableKey, before any arithmetic, outside the limits."""
     if len(record.public) > MAX_KEY_OCTETS:

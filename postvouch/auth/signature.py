@@ -7,6 +7,7 @@ From in h=, i= within d=, times, numbers that fit. What fails here costs neither
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from postvouch.auth.canonical import FWS
@@ -78,7 +79,7 @@ def permerror(reason: str) -> BadSignature:
     return BadSignature(Result.PERMERROR, reason)
 
 
-def parse_signature(tags: dict[bytes, bytes], now: float, clock_allowance_s: int) -> Signature:
+def parse_signature(tags: Mapping[bytes, bytes], now: float, clock_allowance_s: int) -> Signature:
     """Everything about a DKIM-Signature that its own tags decide; raises BadSignature."""
     _require(tags, b"v", *_MESSAGE)
     if tags[b"v"] != b"1":
@@ -89,7 +90,7 @@ def parse_signature(tags: dict[bytes, bytes], now: float, clock_allowance_s: int
     return signature
 
 
-def parse_message_signature(tags: dict[bytes, bytes], now: float, clock_allowance_s: int) -> Signature:
+def parse_message_signature(tags: Mapping[bytes, bytes], now: float, clock_allowance_s: int) -> Signature:
     """The same of an ARC-Message-Signature, whose i= is the caller's (RFC 8617 §4.1.2).
 
     From need not be covered, as the field's own test suite has it; what that is worth is for ``arc`` to say.
@@ -101,7 +102,7 @@ def parse_message_signature(tags: dict[bytes, bytes], now: float, clock_allowanc
     return signature
 
 
-def parse_seal(tags: dict[bytes, bytes]) -> Signer:
+def parse_seal(tags: Mapping[bytes, bytes]) -> Signer:
     """The same of an ARC-Seal, but for i= and cv= (RFC 8617 §4.1.3)."""
     if b"h" in tags:
         raise permerror("h= in ARC-Seal")
@@ -111,13 +112,13 @@ def parse_seal(tags: dict[bytes, bytes]) -> Signer:
     return _signer(tags, None)
 
 
-def _require(tags: dict[bytes, bytes], *names: bytes) -> None:
+def _require(tags: Mapping[bytes, bytes], *names: bytes) -> None:
     for name in names:
         if name not in tags:
             raise permerror(f"signature missing required tag {name.decode()}=")
 
 
-def _message_signature(tags: dict[bytes, bytes], now: float, identity: bytes | None) -> Signature:
+def _message_signature(tags: Mapping[bytes, bytes], now: float, identity: bytes | None) -> Signature:
     header, _, body = tags.get(b"c", b"simple").partition(b"/")
     if {header, body or b"simple"} - {b"simple", b"relaxed"}:
         raise permerror("unrecognized canonicalization")
@@ -140,7 +141,7 @@ def _message_signature(tags: dict[bytes, bytes], now: float, identity: bytes | N
     )
 
 
-def _signer(tags: dict[bytes, bytes], identity: bytes | None) -> Signer:
+def _signer(tags: Mapping[bytes, bytes], identity: bytes | None) -> Signer:
     algorithm = tags[b"a"]
     if algorithm == b"rsa-sha1":
         raise permerror("historic algorithm rsa-sha1 (RFC 8301)")
@@ -160,14 +161,14 @@ def _signer(tags: dict[bytes, bytes], identity: bytes | None) -> Signer:
     )
 
 
-def _base64(tags: dict[bytes, bytes], name: bytes) -> bytes:
+def _base64(tags: Mapping[bytes, bytes], name: bytes) -> bytes:
     try:
         return decode_base64(tags[name])
     except ValueError:
         raise permerror(f"signature syntax error: {name.decode()}= is not base64") from None
 
 
-def _check_times(tags: dict[bytes, bytes], now: float) -> None:
+def _check_times(tags: Mapping[bytes, bytes], now: float) -> None:
     """t= may lie in the future, since clocks differ; x= holds to the second (RFC 6376 §3.5)."""
     signed = number(tags, b"t") if b"t" in tags else None
     if b"x" not in tags:
@@ -179,7 +180,7 @@ def _check_times(tags: dict[bytes, bytes], now: float) -> None:
         raise permerror("signature expired")
 
 
-def number(tags: dict[bytes, bytes], name: bytes) -> int:
+def number(tags: Mapping[bytes, bytes], name: bytes) -> int:
     """A decimal number; more than twelve digits are for ever (RFC 6376 §3.5), and never reach int()."""
     digits = tags[name]
     if not digits.isdigit():
