@@ -35,7 +35,7 @@ class Obeys:
     """The handler."""
 
     def __init__(self, config: Config) -> None:
-        self.max_body: int = config.verify.max_body
+        self.max_body = 100 << 10
         self._host = config.general.hostname
 
     def tick(self) -> None:

@@ -45,13 +45,13 @@ def test_a_duration_without_a_clear_unit_is_refused(value):
     "value, octets", [(512, 512), ("512", 512), ("64k", 65536), ("50M", 50 << 20), ("1G", 1 << 30)]
 )
 def test_sizes_are_octets_or_have_a_unit(value, octets):
-    assert read("verify.max_body", value) == octets
+    assert read("sign.max_body", value) == octets
 
 
 @pytest.mark.parametrize("value", ["50 M", "-5", "1.5M", "5T", True, 1.5, -1, 0])
 def test_no_other_size_is_taken(value):
     with pytest.raises(Wrong):
-        read("verify.max_body", value)
+        read("sign.max_body", value)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_durations_are_shown_as_they_can_be_read(seconds):
 
 @given(st.integers(0, 1 << 50))
 def test_sizes_are_shown_as_they_can_be_read(octets):
-    setting = replace(ALL["verify.max_body"], least=0)
+    setting = replace(ALL["sign.max_body"], least=0)
     assert convert(show(octets, kinds.Size).strip('"'), setting, pytest.fail) == octets
 
 

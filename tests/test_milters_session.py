@@ -37,7 +37,7 @@ def start(directory: Path, **settings: str):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon for the tests that leave it as it was."""
-    with start(tmp_path_factory.mktemp("shared"), max_body='"100k"') as daemon:
+    with start(tmp_path_factory.mktemp("shared")) as daemon:
         yield daemon
 
 

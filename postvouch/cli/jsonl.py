@@ -23,7 +23,7 @@ from postvouch.values.dns import Resolver
 from postvouch.values.message import Client, Envelope
 
 MAX_LINE = 160 << 20
-"""Octets of a line, its end included: room for a letter of 100 MB, which verify.max_body lets in."""
+"""Octets of a line, its end included: room for a letter of 100 MB."""
 
 _SKIPPED = 1 << 20
 _MAX_ERROR = 500

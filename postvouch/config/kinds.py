@@ -46,8 +46,3 @@ def metrics(port: int) -> Any:
 def workers() -> Any:
     """How many processes a milter has."""
     return setting(2, "Processes that share the socket; one a core is enough.", least=1)
-
-
-def max_body() -> Any:
-    """The longest body that a milter keeps."""
-    return setting(Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.", least=1)

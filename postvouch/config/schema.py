@@ -126,7 +126,9 @@ class Sign:
         "Header fields of which no further one may be added without breaking the signature.",
     )
     expire: Duration = setting(Duration(0), 'Signatures carry x= this far ahead; "0s" for no x=.')
-    max_body: Size = kinds.max_body()
+    max_body: Size = setting(
+        Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.", least=1
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 
 from postvouch.config import kinds
-from postvouch.config.kinds import Duration, Endpoint, Size, Socket, setting
+from postvouch.config.kinds import Duration, Endpoint, Socket, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,4 +47,3 @@ class Verify:
     cpu_limit: Duration = setting(
         Duration(2), "Computing time for one message; what is not checked then is a temperror.", least=0.1
     )
-    max_body: Size = kinds.max_body()
