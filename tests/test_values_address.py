@@ -315,3 +315,8 @@ def test_a_letter_of_nothing_but_from_fields_costs_no_more_than_a_few() -> None:
     author = parse_author(values)
     assert time.process_time() - begin < 0.5
     assert isinstance(author, SeveralAuthors)
+
+
+def test_a_from_longer_than_postfix_hands_over_is_not_read():
+    assert parse_author([b"x" * (1 << 17) + b"@far.example"]) == MalformedAuthor("too long")
+    assert isinstance(parse_author([b"a@far.example" + b" " * 102_400]), OneAuthor)

@@ -82,9 +82,8 @@ _NOT_LOCAL = re.compile(
     r"[\x00-\x1f\x7f-\xa0\xad\u1680\u180e\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000"
     r"\ud800-\udfff\ufeff\ufff9-\uffff]"
 )
-# IDNA is slow, and a letter of 10 MB has room for a hundred thousand authors.
-_MAX_MAILBOXES = 1000
-_MAX_FIELDS = 10
+# A letter has room for a hundred thousand authors, and IDNA is slow; Postfix cuts a field at 100 kB.
+_MAX_MAILBOXES, _MAX_FIELDS, _MAX_OCTETS = 1000, 10, 1 << 17
 
 
 def split_mailbox(text: str, *, odd_dots: bool = False) -> tuple[str, str]:
@@ -167,6 +166,8 @@ def _tokens(value: bytes) -> list[_Token]:
 
     Octets that are not UTF-8 are let through as surrogates: harmless in a display name, refused elsewhere.
     """
+    if len(value) > _MAX_OCTETS:
+        raise AddressError("too long")
     text = _FOLD.sub(b"", value).decode("utf-8", "surrogateescape")
     if _CONTROL.search(text):
         raise AddressError("control character")
