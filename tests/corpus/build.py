@@ -38,6 +38,7 @@ def expand(octets: bytes, repeats: Repeats) -> bytes:
         if name.endswith(".pub"):
             return (HERE / "keys" / name).read_bytes()
         text, times = str(repeats[name]["text"]), int(str(repeats[name]["times"]))
+        text = expand(text.encode(), repeats).decode()
         if "{n}" in text:
             return "".join(text.replace("{n}", str(n)) for n in range(1, times + 1)).encode()
         return text.encode() * times
