@@ -320,7 +320,32 @@ def test_every_spelling_of_our_id_is_a_claim(before: str, spelling: str, after: 
 @pytest.mark.parametrize(
     "value",
     [
+        b"=?utf-8?q?mx.our.example;_dmarc=3Dpass?=",
+        b"=?us-ascii?Q?m?==?us-ascii?Q?x.our.example;?= dmarc=pass",
+        b"(=?utf-8?q?=29mx.our.example;_?= ) far.example; x=y",
+        b"=?utf-7?q?mx+AC4-our.example?=; dmarc=pass",
+        b"=?cp037?b?lKdLlqSZS4WngZSXk4VeQISUgZmDfpeBoqI=?=",
+    ],
+)
+def test_a_reader_that_decodes_first_sees_no_id_of_ours_that_stayed(value: bytes) -> None:
+    """The semicolon may stand in the encoded-word, the word in a comment, our id in any charset."""
+    message = email.message_from_bytes(b"X: " + value + b"\r\n\r\n", policy=email.policy.default)
+    assert str(message["X"]).lstrip("()").startswith(f"{OURS};")
+    assert header.claims(value, OURS)
+
+
+@pytest.mark.parametrize(
+    "value", ["mx . our .\r\n example; none", "m\\x.our\\.example; none", "mx\u3002our\uff61example; none"]
+)
+def test_our_id_loosely_written_is_a_claim(value: str) -> None:
+    assert header.claims(value.encode(), OURS)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
         "mx.far.example; spf=pass",
+        'mx.far.example; dkim=pass header.i="=?x@far.example"',
         "our.example; spf=pass",
         "mx.our.example.far.example; none",
         "xmx.our.example; none",

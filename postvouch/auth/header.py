@@ -185,22 +185,25 @@ def removals(message: Message, authserv_id: str) -> tuple[RemoveField, ...]:
 def claims(value: bytes, authserv_id: str) -> bool:
     """Whether an Authentication-Results field that came in could be read as ours, by any reader.
 
-    The id is compared after comments, folds, quotes, quoted-pairs, encoded-words, invisible characters, case
-    and a last dot are resolved; what cannot be parsed but starts as our id does is a claim too. Never raises.
+    The id is compared after comments, folds, quotes, backslashes, blanks around dots, invisible characters,
+    case and a last dot are resolved. What cannot be parsed but starts as our id does is a claim too, and so
+    is what has an encoded-word before its first semicolon: no honest id is one, and what it comes to, and
+    where the results then begin, each reader decides for himself (RFC 2047). Never raises.
     """
     text = value.decode("utf-8", "surrogateescape")
-    ours = _folded(authserv_id, len(authserv_id)).strip(" .")
-    # Enough to see the id and what follows; unicodedata.normalize is quadratic in combining marks.
-    enough = len(ours) + 64
+    # Enough to see the id, with blanks around its dots, and what follows.
+    enough = 3 * len(authserv_id) + 64
+    ours = _folded(authserv_id, enough).strip(".")
     # A reader may take a comment for a blank or for nothing.
     heads = {head for gap in (" ", "") if (head := _head(text, gap)) is not None}
-    if not heads:
-        return True
-    return any(_starts_with(_folded(form, enough), ours) for head in heads for form in (head, decoded(head)))
+    return not heads or any(_starts_with(_folded(head, enough), ours) for head in heads)
 
 
 def _head(text: str, gap: str) -> str | None:
-    """The text before the first semicolon, comments as ``gap``, quotes undone; None: a comment never ends."""
+    """The text before the first semicolon, comments as ``gap``, quotes undone.
+
+    None where that cannot be known: a comment never ends, or an encoded-word begins.
+    """
     head: list[str] = []
     at = 0
     while (found := _HEAD_STEP.match(text, at)) is not None:
@@ -213,7 +216,7 @@ def _head(text: str, gap: str) -> str | None:
             at = end
         else:
             head.append(found[0] if found["quoted"] is None else _PAIR.sub(r"\1", found["quoted"]))
-    return "".join(head)
+    return None if "=?" in text[:at] else "".join(head)
 
 
 def _comment_end(text: str, at: int) -> int | None:
@@ -240,8 +243,14 @@ _VISIBLE = _Visible()
 
 
 def _folded(text: str, limit: int) -> str:
-    """The first ``limit`` visible characters without case and width; controls and stray octets as blanks."""
-    return unicodedata.normalize("NFKC", text.translate(_VISIBLE).lstrip(" ")[:limit]).casefold()
+    """The first ``limit`` visible characters without case, width, backslashes and blanks around dots.
+
+    Controls and stray octets are blanks, runs of blanks are one.
+    """
+    seen = " ".join(text.translate(_VISIBLE).replace("\\", "").split())[:limit]
+    # Cut before this: normalizing is quadratic in combining marks. IDNA's other full stop is a dot (UTS 46).
+    plain = unicodedata.normalize("NFKC", seen).casefold().replace("\u3002", ".")
+    return plain.replace(" .", ".").replace(". ", ".")
 
 
 def decoded(text: str, charset: str = "latin-1") -> str:
