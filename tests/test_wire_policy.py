@@ -3,7 +3,7 @@
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postvouch.wire.policy import Decoder, ProtocolError, Request, format_action
@@ -132,6 +132,7 @@ def test_attributes_survive_any_split(requests, cut):
     assert decode([stream[:cut], stream[cut:]]) == (requests, "complete")
 
 
+@example(b"\n" + b"=" * 21, 1)
 @given(st.text("ab=\n", max_size=30).map(str.encode), st.integers(0, 30))
 def test_junk_ends_the_same_way_wherever_it_is_cut(junk, cut):
     assert decode([junk], 20) == decode([junk[:cut], junk[cut:]], 20)

@@ -61,11 +61,11 @@ class Decoder:
                 raise self._broken("duplicate-attribute", "one attribute twice", requests)
             requests.append(attributes)
             start = end + 2
+        if buffer.startswith(b"\n", start):
+            raise self._broken("malformed", "a request without attributes", requests)
         # One more while it is unfinished: the first half of its end.
         if (end if end >= 0 else len(buffer) - 1) - start > self._max_size:
             raise self._broken("too-long", f"a request of more than {self._max_size} octets", requests)
-        if buffer.startswith(b"\n", start):
-            raise self._broken("malformed", "a request without attributes", requests)
         del buffer[:start]
         return requests
 
