@@ -174,7 +174,7 @@ def seen_as_ours(value):
     Encoded-words decoded by the standard library, comments cut out from the inside, all quotes and blanks
     gone, width and case folded: is what stands before the first semicolon our id, perhaps with a version?
     """
-    text = re.sub(r"\\(.)", r"\1", value.decode("utf-8", "replace"))
+    text = re.sub(r"\\(.)", r"\1", value[:8192].decode("utf-8", "replace"))
     try:
         plain = "".join(
             part if isinstance(part, str) else part.decode(charset or "latin-1", "replace")

@@ -233,6 +233,14 @@ same("127-changed-after-sealing", octets=arc(BROKEN, 1) + FOOTER)
 same("128-seal-key-not-to-be-had", octets=arc(BROKEN, 1))
 same("129-arc-for-another-author", octets=arc(BROKEN, 1, says="dmarc=pass header.from=mild.example"))
 
+same("215-arc-that-leaves-from-out", octets=arc(BROKEN, 1, h="to:subject:date"))
+TWO_MINDS = "dmarc=fail header.from=far.example; dmarc=pass header.from=far.example"
+same("216-arc-with-two-minds", octets=arc(BROKEN, 1, says=TWO_MINDS))
+same("217-arc-of-a-host-below", octets=arc(BROKEN, 1, d="mail.seal.example"))
+same("218-arc-with-a-stranger-last", octets=arc(arc(BROKEN, 1), 2, **STRANGER))
+QUOTED = 'spf=fail smtp.helo="x; dmarc=pass header.from=far.example; x=y"; dmarc=fail header.from=far.example'
+same("219-arc-that-quotes-the-attacker", octets=arc(BROKEN, 1, says=QUOTED))
+
 # Our own domains.
 
 OURS = "Bob <bob@our.example>"
@@ -356,3 +364,9 @@ def hundred() -> bytes:
     for number in range(100):
         octets = dkim(octets, key="ed", s="ed", t=NOW - number)
     return octets
+
+
+@made("212-blanks-at-the-ends-of-lines")
+def blanks_at_ends() -> bytes:
+    twice = dkim(dkim(letter()), c="simple/simple")
+    return twice.replace(b"shall we", b"shall  we").replace(b"Friday?\r\n", b"Friday? \t\r\n")
