@@ -53,6 +53,9 @@ MARK = "X-Postvouch-Mark"
 
 Finding = SpfFinding | DkimFinding | ArcFinding | IprevFinding | DmarcFinding
 
+MAX_HEAD = 8192
+"""So many characters are searched for an id and the semicolon behind it; honest ones need a hundred."""
+
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
 _HEAD_STEP = re.compile(r'[^;("]++|\(|"(?P<quoted>(?:[^"\\]++|\\.)*+)"?', re.DOTALL)
@@ -190,23 +193,24 @@ def claims(value: bytes, authserv_id: str) -> bool:
     is what has an encoded-word before its first semicolon: no honest id is one, and what it comes to, and
     where the results then begin, each reader decides for himself (RFC 2047). Never raises.
     """
-    text = value.decode("utf-8", "surrogateescape")
+    text = value.decode("utf-8", "surrogateescape")[: MAX_HEAD + 1]
     # Enough to see the id, with blanks around its dots, and what follows.
     enough = 3 * len(authserv_id) + 64
     ours = _folded(authserv_id, enough).strip(".")
     # A reader may take a comment for a blank or for nothing.
-    heads = {head for gap in (" ", "") if (head := _head(text, gap)) is not None}
-    return not heads or any(_starts_with(_folded(head, enough), ours) for head in heads)
+    heads = [_head(text, gap, enough) for gap in (" ", "")]
+    return any(head is None or _starts_with(_folded(head, enough), ours) for head in heads)
 
 
-def _head(text: str, gap: str) -> str | None:
-    """The text before the first semicolon, comments as ``gap``, quotes undone.
+def _head(text: str, gap: str, enough: int) -> str | None:
+    """The text before the first semicolon, or ``enough`` of it; comments as ``gap``, quotes undone.
 
-    None where that cannot be known: a comment never ends, or an encoded-word begins.
+    None where that cannot be known: a comment does not end, an encoded-word begins, or there is hardly
+    anything to see in so long a text.
     """
     head: list[str] = []
-    at = 0
-    while (found := _HEAD_STEP.match(text, at)) is not None:
+    at = seen = 0
+    while seen < enough and (found := _HEAD_STEP.match(text, at)) is not None:
         at = found.end()
         if found[0] == "(":
             end = _comment_end(text, at - 1)
@@ -216,7 +220,10 @@ def _head(text: str, gap: str) -> str | None:
             at = end
         else:
             head.append(found[0] if found["quoted"] is None else _PAIR.sub(r"\1", found["quoted"]))
-    return None if "=?" in text[:at] else "".join(head)
+            seen += len(_seen(head[-1]))
+    if "=?" in text[:at] or (seen < enough and at > MAX_HEAD):
+        return None
+    return "".join(head)
 
 
 def _comment_end(text: str, at: int) -> int | None:
@@ -242,15 +249,16 @@ class _Visible(dict[int, str]):
 _VISIBLE = _Visible()
 
 
-def _folded(text: str, limit: int) -> str:
-    """The first ``limit`` visible characters without case, width, backslashes and blanks around dots.
+def _seen(text: str) -> str:
+    """What the eye sees of a text: runs of blanks are one, stray octets and controls blanks, no backslash."""
+    return " ".join(text.translate(_VISIBLE).replace("\\", "").split())
 
-    Controls and stray octets are blanks, runs of blanks are one.
-    """
-    seen = " ".join(text.translate(_VISIBLE).replace("\\", "").split())[:limit]
+
+def _folded(text: str, limit: int) -> str:
+    """The first ``limit`` visible characters without case and width, and no blank before a dot."""
     # Cut before this: normalizing is quadratic in combining marks. IDNA's other full stop is a dot (UTS 46).
-    plain = unicodedata.normalize("NFKC", seen).casefold().replace("\u3002", ".")
-    return plain.replace(" .", ".").replace(". ", ".")
+    plain = unicodedata.normalize("NFKC", _seen(text)[:limit]).casefold()
+    return plain.replace("\u3002", ".").replace(" .", ".")
 
 
 def decoded(text: str, charset: str = "latin-1") -> str:
@@ -269,8 +277,9 @@ def decoded(text: str, charset: str = "latin-1") -> str:
 
 
 def _starts_with(text: str, ours: str) -> bool:
-    """Whether ``text`` is our id, or our id and then something that is no part of a name."""
-    if not text.startswith(ours):
-        return False
-    rest = text[len(ours) :].lstrip(".")
-    return not rest or not (rest[0].isalnum() or rest[0] in "-_")
+    """Whether ``text`` is our id, blanks behind its dots or not, and then nothing that is part of a name."""
+    for form in (text, text.replace(". ", ".")):
+        rest = form[len(ours) :].lstrip(".")
+        if form.startswith(ours) and (not rest or not (rest[0].isalnum() or rest[0] in "-_")):
+            return True
+    return False
