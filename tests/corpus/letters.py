@@ -234,7 +234,7 @@ same("128-seal-key-not-to-be-had", octets=arc(BROKEN, 1))
 same("129-arc-for-another-author", octets=arc(BROKEN, 1, says="dmarc=pass header.from=mild.example"))
 
 same("215-arc-that-leaves-from-out", octets=arc(BROKEN, 1, h="to:subject:date"))
-TWO_MINDS = "dmarc=fail header.from=far.example; dmarc=pass header.from=far.example"
+TWO_MINDS = "dmarc=pass header.from=far.example; dmarc=fail header.from=far.example"
 same("216-arc-with-two-minds", octets=arc(BROKEN, 1, says=TWO_MINDS))
 same("217-arc-of-a-host-below", octets=arc(BROKEN, 1, d="mail.seal.example"))
 same("218-arc-with-a-stranger-last", octets=arc(arc(BROKEN, 1), 2, **STRANGER))
@@ -253,6 +253,12 @@ same(
     "138-ours-with-our-signature",
     octets=dkim(letter(OURS), key="our", d="our.example"),
 )
+same("223-ours-without-our-record", octets=dkim(letter(OURS), key="our", d="our.example"))
+same(
+    "224-ours-signed-from-above-without-a-record",
+    octets=dkim(letter("bob@crm.old.example"), key="our", d="old.example"),
+)
+same("225-our-envelope-while-spf-is-open", octets=dkim(letter("x@evil.example"), **EVIL))
 same("137-our-srs-address-comes-back", octets=dkim(letter()))
 
 # Odd shapes.
