@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from postvouch.auth import arc, dkim, dmarc, iprev, spf
+from postvouch.auth import ahead, arc, dkim, dmarc, iprev, spf
 from postvouch.auth.listid import list_id
 from postvouch.auth.mentioned import mentioned
 from postvouch.auth.psl import Suffixes
+from postvouch.auth.questions import Questions
 from postvouch.auth.result import (
     ArcFinding,
     DkimFinding,
@@ -24,6 +25,9 @@ from postvouch.auth.result import (
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
 from postvouch.values.dns import DnsUnavailable, Records, Resolver
 from postvouch.values.message import Message
+
+MAX_QUESTIONS = 1000
+"""Bounds what one message makes us remember; the caller's resolver ends sooner."""
 
 T = TypeVar("T")
 _FAULT = "internal error"
@@ -65,23 +69,36 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
     §2.4); ``helo`` is always HELO.
     """
     options = options or Options()
-    resolver = _Bounded(resolver, options.spent)
+    asked = Questions(_Bounded(resolver, options.spent), MAX_QUESTIONS)
     client = message.client
     author = _author(message)
-    helo = _kept(
-        lambda: spf.check_helo(address=client.address, helo=client.helo, resolver=resolver),
-        lambda why: SpfFinding(result=Result.TEMPERROR, identity="helo", reason=why),
+    _kept(
+        lambda: ahead.ask(
+            author,
+            message,
+            asked,
+            by_list=options.discovery == "psl",
+            suffixes=options.suffixes,
+            max_signatures=options.limits.max_signatures,
+        ),
+        lambda _: None,
     )
-    mail_from = helo
+    mail_from = None
     if message.envelope.sender:
         mail_from = _kept(
             lambda: spf.check_mail_from(
-                address=client.address, sender=message.envelope.sender, helo=client.helo, resolver=resolver
+                address=client.address, sender=message.envelope.sender, helo=client.helo, resolver=asked
             ),
             lambda why: SpfFinding(result=Result.TEMPERROR, reason=why),
         )
+    # After MAIL FROM, which may prove the author and must not want for DNS because of a name in HELO.
+    helo = _kept(
+        lambda: spf.check_helo(address=client.address, helo=client.helo, resolver=asked),
+        lambda why: SpfFinding(result=Result.TEMPERROR, identity="helo", reason=why),
+    )
+    mail_from = mail_from or helo
     signatures = _kept(
-        lambda: dkim.verify(message, resolver, now, options.limits, options.spent),
+        lambda: dkim.verify(message, asked, now, options.limits, options.spent),
         lambda why: (DkimFinding(result=Result.TEMPERROR, reason=why),),
     )
     policy = _kept(
@@ -89,7 +106,7 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
             author,
             mail_from,
             signatures,
-            resolver,
+            asked,
             discovery=options.discovery,
             suffixes=options.suffixes,
         ),
@@ -103,14 +120,14 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
     if options.arc:
         # After the rest, which must not want for DNS because of it.
         chain = _kept(
-            lambda: arc.verify(message, resolver, now, options.limits, options.spent),
+            lambda: arc.verify(message, asked, now, options.limits, options.spent),
             lambda why: ArcFinding(result=Result.TEMPERROR, reason=why),
         )
     named = None
     if options.iprev:
         # sendmail(1) has no client, though cleanup(8) names one.
         named = _kept(
-            lambda: iprev.check("" if client.local else client.address, client.name, resolver),
+            lambda: iprev.check("" if client.local else client.address, client.name, asked),
             lambda why: IprevFinding(result=Result.TEMPERROR, reason=why),
         )
     names = (

@@ -155,7 +155,7 @@ def _signer(tags: Mapping[bytes, bytes], identity: bytes | None) -> Signer:
     return Signer(
         kind=_KINDS[algorithm],
         d=d,
-        s=_selector(tags[b"s"]),
+        s=selector(tags[b"s"]),
         i_domain=_identity_domain(identity, d),
         b=_base64(tags, b"b"),
     )
@@ -196,8 +196,8 @@ def domain_or_nothing(value: bytes) -> str:
         return ""
 
 
-def _selector(value: bytes) -> str:
-    """A selector as DNS labels; RFC 8616 §5 allows U-labels in an internationalised message."""
+def selector(value: bytes) -> str:
+    """A selector as DNS labels; RFC 8616 §5 allows U-labels in an internationalised message. BadSignature."""
     try:
         text = value.decode("utf-8")
         if text.isascii() and len(text) <= 253 and _SELECTOR.fullmatch(text):
