@@ -20,7 +20,7 @@ python3-rich python3-sdnotify python3-spf python3-yaml
 
 START = """
 set -e
-mkdir -p /run/bench
+install -d -m 777 /run/bench /run/bench/rspamd
 echo nameserver 127.0.0.1 > /etc/resolv.conf
 cp -rL /ours/postvouch /run/bench/postvouch
 cp -r /src/bench /run/bench/bench

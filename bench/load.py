@@ -20,7 +20,10 @@ SAYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One point: letters a second, milliseconds, seconds of CPU for 1000 letters, MiB of all processes."""
+    """One point: letters a second, milliseconds, seconds of CPU for 1000 letters, MiB of all processes.
+
+    ``letters`` were sent in all, and ``wrong`` of them got another verdict than they should.
+    """
 
     rate: float
     p50: float
@@ -28,17 +31,27 @@ class Figures:
     cpu: float
     rss: float
     pss: float
+    letters: int
+    wrong: int
 
 
 def run(server: Server, letters: Path, connections: int, seconds: float, warm_up: float) -> Figures:
-    """Measure one point. Raises Broken where a letter got another verdict than it should."""
+    """Measure one point. Raises Broken where ours gave a letter another verdict than it should, or a peer one
+    in a hundred: some lose a DNS answer now and then when all threads ask at once."""
     # Letters come in turn and senders by lot: SPF passes for a domain that mostly is not the author's.
     sender = "bounce@{pick:" + "|".join(DOMAINS) + "}"
-    out = _mailload(
+    done = _mailload(
         server, letters, sender, "-c", str(connections), "-d", str(seconds), "--warmup", str(warm_up),
-        "--json", "--watch", str(server.process.pid),
+        "--json", "--watch", str(server.process.pid), "--max-errors", "1000",
     )  # fmt: skip
-    said = json.loads(out)
+    try:
+        said = json.loads(done.stdout)
+    except ValueError:
+        raise _broken(server, done) from None
+    wrong = said["counts"].get("missing_header", 0)
+    bearable = 0 if server.name == OURS else said["done"] // 100
+    if said["faults"] != wrong or wrong > bearable or not said["done_in_window"]:
+        raise _broken(server, done)
     return Figures(
         rate=said["per_s"],
         p50=said["lat_ms"]["p50"],
@@ -46,6 +59,8 @@ def run(server: Server, letters: Path, connections: int, seconds: float, warm_up
         cpu=said["server_cpu_s_per_1000"],
         rss=said["server_rss_max_mib"],
         pss=said["server_pss_mib"],
+        letters=said["done"],
+        wrong=wrong,
     )
 
 
@@ -53,17 +68,20 @@ def passed_on(server: Server, letters: Path, to: Path) -> Path:
     """Give each letter to a server and write what it made of it to a folder, for the next one of a chain."""
     to.mkdir(parents=True)
     for letter in sorted(letters.glob("*.eml")):
-        _mailload(server, letter, f"bounce@{letter.stem}", "--write-result", str(to / letter.name))
+        done = _mailload(server, letter, f"bounce@{letter.stem}", "--write-result", str(to / letter.name))
+        if done.returncode != 0:
+            raise _broken(server, done)
     return to
 
 
-def _mailload(server: Server, letters: Path, sender: str, *more: str) -> str:
+def _broken(server: Server, done: subprocess.CompletedProcess[str]) -> Broken:
+    return Broken(f"{server.name}: {done.stdout[-1500:]}{done.stderr[-1500:]}({' '.join(done.args)})")
+
+
+def _mailload(server: Server, letters: Path, sender: str, *more: str) -> subprocess.CompletedProcess[str]:
     expected = [part for word in SAYS[server.name] for part in ("--expect-header", f"{FIELD}={word}")]
     command = [
         MAILLOAD, "milter", "--addr", server.address, "--dir", str(letters), "--client-ip", CLIENT,
         "--host", HELO, "--helo", HELO, "--mail-from", sender, "--rcpt", "bob@our.example", *expected, *more,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Broken(f"{server.name}: {(done.stdout + done.stderr)[-2000:]}\n({' '.join(command)})")
-    return done.stdout
+    return subprocess.run(command, capture_output=True, text=True, check=False)

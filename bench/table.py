@@ -30,17 +30,20 @@ def chained(figures: Round) -> dict[Key, Figures]:
             cpu=sum(part.cpu for part in parts),
             rss=sum(part.rss for part in parts),
             pss=sum(part.pss for part in parts),
+            letters=min(part.letters for part in parts),
+            wrong=sum(part.wrong for part in parts),
         )
     return result
 
 
 def markdown(rounds: Sequence[Round]) -> str:
-    """One row a server; medians, and the least and the most of the rates."""
+    """One row a server: medians, and the least and the most of the rates; below, wrong verdicts."""
     connections = sorted({key[1] for key in rounds[0]}, reverse=True)
     heads = [f"/s at {n}" for n in connections]
     heads += [f"p50 / p99 ms at {n}" for n in connections]
     heads += ["CPU s/1000 at " + " / ".join(map(str, connections)), "RSS (PSS) MiB"]
     lines = ["| server | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    notes = []
     for name in dict.fromkeys(key[0] for key in rounds[0]):
         points = {n: [each[name, n] for each in rounds] for n in connections}
         cells = [_rates([point.rate for point in points[n]]) for n in connections]
@@ -52,7 +55,10 @@ def markdown(rounds: Sequence[Round]) -> str:
         most = [point for n in connections for point in points[n]]
         cells.append(f"{max(point.rss for point in most):.0f} ({max(point.pss for point in most):.0f})")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        wrong, letters = sum(point.wrong for point in most), sum(point.letters for point in most)
+        if wrong:
+            notes.append(f"{name}: {wrong} of {letters} letters did not get the verdict that is theirs.")
+    return "\n".join(lines) + "".join(f"\n\n{note}" for note in notes)
 
 
 def _rates(rates: Sequence[float]) -> str:
