@@ -19,6 +19,7 @@ from postvouch.host.budget import budget
 from postvouch.host.dns import DnsResolver
 from postvouch.host.log import WARNING, Log
 from postvouch.milters import gather, workers
+from postvouch.values.address import OneAuthor
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Field, Message
 
@@ -95,9 +96,11 @@ class Verifier:
 
 
 def facts_of(findings: Findings) -> tuple[tuple[str, str], ...]:
-    """What the log line says of the findings; each begins with the word of RFC 8601."""
+    """What the log line says of the findings: author and results, each begun by its word of RFC 8601."""
     arc = findings.arc
+    author = findings.author
     facts = (
+        ("author", f"<{author.address}>" if isinstance(author, OneAuthor) else ""),
         ("spf", str(findings.spf.result)),
         ("dkim", _dkim(findings.dkim)),
         ("arc", _arc(arc) if arc and arc.result is not Result.NONE else ""),

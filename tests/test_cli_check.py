@@ -3,12 +3,15 @@
 import json
 import os
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from postvouch.cli.main import run
 from postvouch.config import secrets
 from postvouch.config.example import example
+from postvouch.config.load import load
+from postvouch.milters import verify
 from postvouch.sign.keys import generate
 
 
@@ -65,6 +68,24 @@ def test_a_warning_is_shown_and_stops_nothing(host, capsys):
     path = host("")
     assert run(["check", "--config", path]) == 0
     assert f"{path}:2: warning: role srs without a [[sign.key]]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("discovery, status, said", [
+    ("treewalk", 0, "warning: /nowhere: no such file"),
+    ("psl", 78, '/nowhere: no such file; organisations are found in DNS alone; apt install publicsuffix; '
+     'verify.discovery = "psl" needs the list'),
+])  # fmt: skip
+def test_a_missing_list_of_public_suffixes_is_a_problem_where_a_reload_would_refuse_it(
+    host, tmp_path, capsys, discovery, status, said
+):
+    path = Path(host(""))
+    text = path.read_text().replace('"srs"', '"mx"').replace("vouching", "#vouching")
+    text = text.replace("[map]", '[map]\nforward_transport = "smtp:[srs.our.example]"')
+    path.write_text(f'{text}[verify]\ndiscovery = "{discovery}"\npublic_suffixes = "/nowhere"\n')
+    assert run(["check", "--config", str(path)]) == status
+    line = text.count("\n") + 3
+    assert f"{path}:{line}: {said}" in capsys.readouterr().out
+    assert bool(verify.check(load(path))) == bool(status)
 
 
 def test_a_key_that_is_missing_is_named_at_its_table(host, tmp_path, capsys):

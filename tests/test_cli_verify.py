@@ -1,16 +1,20 @@
 """postvouch verify and postvouch try: a verdict without any server."""
 
+import fnmatch
 import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import dkim
 import pytest
 
-from postvouch.cli import sample
+from postvouch.auth import decide, exempt
+from postvouch.cli import sample, verdict
 from postvouch.cli.main import run
+from postvouch.config.verdict import Verdict
 
 CLIENT = ["--client-ip", "192.0.2.7", "--helo", "mx.far.example", "--mail-from", "mara@far.example"]
 
@@ -111,6 +115,52 @@ def test_arc_iprev_the_list_and_a_mark_have_their_lines(files, capsys):
         "talk.far.example",
         "dmarc-fail",
     )
+
+
+def test_every_reason_of_the_verdict_is_explained_with_a_setting_that_exists():
+    codes = {value for name, value in vars(decide).items() if name.isupper() and isinstance(value, str)}
+    codes = codes - {decide.ACCEPT, *decide.ACTIONS, decide.OK, decide.INTERNAL} | set(exempt.CODES)
+    assert set(verdict.WHY) == codes
+    settings = {each.name for each in fields(Verdict)}
+    for _, setting in verdict.WHY.values():
+        names = {setting.format(applied=word) for word in ("quarantine", "reject")}
+        assert fnmatch.filter(settings, setting) if "*" in setting else names <= settings
+
+
+def test_a_person_reads_which_rule_applied_and_who_published_the_policy(files, capsys):
+    folder, common = files
+    (folder / "sub.eml").write_bytes(b"From: x@news.far.example\n\nhello\n")
+    run(["verify", str(folder / "sub.eml"), "--client-ip", "203.0.113.1", *common])
+    lines = [line.split(None, 1) for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    said = {name: rest for name, *rest in lines}
+    assert (
+        "p=reject by _dmarc.far.example  nothing that passed is aligned with news.far.example"
+        in (said["dmarc"][0])
+    )
+    assert said["why"] == ["DMARC fails, and the author's domain asks for reject (verdict.enforced_reject)"]
+
+
+def test_the_longest_word_keeps_its_distance(files, capsys):
+    folder, common = files
+    path = folder / "postvouch.toml"
+    path.write_text(path.read_text().replace("[verdict]", '[verdict]\nown_fail = "quarantine"'))
+    run(["verify", str(folder / "spoof.eml"), "--client-ip", "198.51.100.66", *common])
+    assert "action  quarantine spoof  held until an admin looks  X-Postvouch-Mark: spoof" in (
+        capsys.readouterr().out.splitlines()
+    )
+
+
+def test_without_domains_of_ours_it_is_said_that_nothing_can_be_a_spoof(files, capsys):
+    folder, common = files
+    (folder / "postvouch.toml").write_text("")
+    run(["verify", str(folder / "spoof.eml"), *common])
+    assert "note: general.domains is not set" in capsys.readouterr().err
+
+
+def test_a_client_that_is_no_address_is_wrong_usage(files, capsys):
+    folder, common = files
+    assert run(["verify", str(folder / "honest.eml"), "--client-ip", "300.1.1.1", *common]) == 64
+    assert '--client-ip: "300.1.1.1" is no IP address' in capsys.readouterr().err
 
 
 def test_dns_trouble_is_status_75(files, capsys):

@@ -58,6 +58,10 @@ PROBLEMS = [
     ('[ldap]\nuri = "ldaps://x.example"\nbase = "o=x"\nbind_dn = "cn=x"\n', "4: ldap.bind_dn without"),
     ('[verdict]\nown_url = "https://our.example/a page"\n', "2: verdict.own_url: http:// or https://"),
     ('[verdict]\nown_url = "javascript:alert(1)"\n', "2: verdict.own_url: http:// or https://"),
+    (
+        '[verdict]\nexempt_lists = ["lists.größe.example"]\n',
+        '2: verdict.exempt_lists: "lists.größe.example": write a',
+    ),
     ('[verdict]\nown_url = "https://bücher.example/"\n', "2: verdict.own_url: http:// or https://"),
     (f'[verdict]\nown_url = "https://our.example/{"x" * 181}"\n', "2: verdict.own_url: http:// or https://"),
     ('[verdict]\nexempt_hosts = ["0.0.0.0/0"]\n', "2: 0.0.0.0/0 in verdict.exempt_hosts: that is everybody"),

@@ -127,8 +127,8 @@ def judge(
                 way = ByWalk(address.domain, questions, suffixes)
             judged = _Evaluation(address.domain, spf, dkim, questions, way).run()
             return replace(judged, secure=True) if questions.secure else judged
-        case SeveralAuthors(domains):
-            reason = f"From: holds several authors ({len(domains)} domains)"
+        case SeveralAuthors(group=group):
+            reason = "From: holds a group" if group else "From: holds several authors"
         case MalformedAuthor(why):
             reason = f"From: cannot be read: {why}"
         case _:
@@ -180,8 +180,21 @@ class _Evaluation:
         elif undecided or trouble:
             result, reason = Result.TEMPERROR, undecided or trouble
         else:
-            result, reason = Result.FAIL, f"nothing that passed belongs to {self._domain}"
+            result, reason = Result.FAIL, self._unaligned(record)
         return self._say(result, reason, spf, dkim, where, record, policy, tag)
+
+    def _unaligned(self, record: Record) -> str:
+        """Why nothing proves the author; strict alignment is named where it may have decided."""
+        tags = [
+            tag
+            for tag, strict, passed in (
+                ("aspf=s", record.strict_spf, self._spf.result is Result.PASS),
+                ("adkim=s", record.strict_dkim, any(f.result is Result.PASS for f in self._dkim)),
+            )
+            if strict and passed
+        ]
+        how = f" ({', '.join(tags)})" if tags else ""
+        return f"nothing that passed is aligned with {self._domain}{how}"
 
     def _say(
         self,

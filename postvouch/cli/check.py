@@ -83,8 +83,11 @@ def _suffixes(config: Config, report: Report, main: Where, notes: Notes) -> None
     from postvouch.host.suffixes import load
 
     _, trouble = load(config.verify.public_suffixes)
-    if trouble:
-        notes.warning(next(iter(report.places.get("verify.public_suffixes", ())), main), trouble)
+    where = next(iter(report.places.get("verify.public_suffixes", ())), main)
+    if trouble and config.verify.discovery == "treewalk":
+        notes.warning(where, trouble)
+    elif trouble:  # postvouch-verify does not reload into it
+        notes.problem(where, f'{trouble}; verify.discovery = "{config.verify.discovery}" needs the list')
 
 
 def _names(config: Config, main: Where, notes: Notes) -> None:

@@ -17,11 +17,13 @@ FILES = [
 
 _DAEMONS = {
     "verify": (
-        "check incoming mail by SPF, DKIM and DMARC (milter)",
+        "check incoming mail by SPF, DKIM, ARC and DMARC (milter)",
         "mx",
-        "A milter for smtpd_milters. It evaluates SPF, DKIM and DMARC for each message from outside, removes "
-        "every Authentication-Results field that claims to be ours, and writes one. What happens to mail "
-        "that fails is decided by the settings verify.on_*; by default everything is accepted and marked.\n\n"
+        "A milter for smtpd_milters. It evaluates SPF, DKIM, ARC and DMARC for each message from outside, "
+        "removes every Authentication-Results field that claims to be ours, and writes one. What happens to "
+        "mail that fails is decided by the table [verdict] of postvouch.toml(5). By default its mode is "
+        "monitor: everything is accepted, and the log (would=) and the counter postvouch_would_total say "
+        "what enforce would do.\n\n"
         "Mail of internal hosts, of logins and from this host itself is not checked; it gets the field all "
         "the same, so that readers can rely on it.",
     ),

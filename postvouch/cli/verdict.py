@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from postvouch.auth import decide, header
+from postvouch.auth import decide, exempt, header
 from postvouch.auth.evaluate import Options, evaluate
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.cli import output
@@ -16,6 +16,29 @@ from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, 
 from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
+
+WHY = {
+    decide.SPOOF: ("From: names one of our domains, and no aligned pass proves it", "own_fail"),
+    decide.SPOOF_SENDER: (
+        "the envelope sender is ours, and neither SPF, nor a signature of that domain, nor a proven From: "
+        "speaks for it",
+        "own_fail",
+    ),
+    decide.NO_AUTHOR: ("From: is missing, or names nobody", "bad_author"),
+    decide.SEVERAL_AUTHORS: ("From: names several, or a group", "bad_author"),
+    decide.BAD_AUTHOR: ("From: is not RFC 5322", "bad_author"),
+    decide.DMARC_FAIL: ("DMARC fails, and the author's domain asks for {applied}", "enforced_{applied}"),
+    decide.DMARC_FAIL_NONE: ("DMARC fails under p=none", "other_fail"),
+    decide.DMARC_NONE: ("the author's domain publishes no DMARC record", "other_none"),
+    decide.TEMPERROR: ("DNS trouble, or the computing time was up: it may yet pass", "*_temperror"),
+    decide.OWN_HOST: ("a spoof, by a host that may write as us", "own_hosts"),
+    exempt.HOST: ("the client is exempt by its address", "exempt_hosts"),
+    exempt.NAME: ("the client is exempt by its name", "exempt_names"),
+    exempt.DOMAIN: ("the author's domain is exempt", "exempt_domains"),
+    exempt.LIST: ("a letter of an exempt list, by DKIM or SPF", "exempt_lists"),
+    exempt.SEALER: ("ARC sealers that we believe saw dmarc=pass", "exempt_sealers"),
+}
+"""What each reason code means, and which setting of [verdict] says what is done then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +137,10 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
     if judgement.ruling.mark:
         said = f"{said}  {header.MARK}: {judgement.ruling.mark}".strip()
     _row(indent, "action", judgement.ruling.action, judgement.ruling.code, said)
+    if judgement.ruling.code in WHY:
+        meaning, setting = WHY[judgement.ruling.code]
+        why = f"{meaning} (verdict.{setting})".format(applied=findings.dmarc.applied)
+        _row(indent, "why", "", why)
     if judgement.forged:
         output.line(f"{indent}{judgement.forged} forged field(s) would be removed")
     field(indent, header.FIELD_NAME, judgement.field)
@@ -127,7 +154,7 @@ def field(indent: str, name: str, value: str) -> None:
 
 def _row(indent: str, name: str, word: str, *rest: str) -> None:
     said = "  ".join(output.clean(each) for each in rest if each)
-    padded = output.styled(str(word)) + " " * (10 - len(word)) if word else ""
+    padded = output.styled(str(word)) + " " * max(1, 10 - len(word)) if word else ""
     output.raw(f"{indent}{name:<8}{padded}{said}")
 
 
@@ -137,8 +164,8 @@ def _author(findings: Findings) -> str:
             return str(address)
         case MissingAuthor():
             return "(no author)"
-        case SeveralAuthors(domains):
-            return f"(several authors: {', '.join(domains)})"
+        case SeveralAuthors(domains, group=group):
+            return f"({'a group' if group else 'several authors'}: {', '.join(domains) or 'no domain'})"
         case MalformedAuthor(reason):
             return f"(not readable: {reason})"
 
@@ -161,5 +188,9 @@ def _arc(finding: ArcFinding) -> tuple[str, ...]:
 
 def _dmarc(finding: DmarcFinding) -> tuple[str, ...]:
     policy = f"p={finding.policy}" if finding.policy else ""
+    if finding.applied != finding.policy:
+        policy += f" (t=y: {finding.applied})"
+    if finding.record_domain != finding.domain and policy:
+        policy += f" by _dmarc.{finding.record_domain}"
     aligned = f"aligned by {finding.aligned_by}" if finding.aligned_by else ""
-    return finding.domain, policy, aligned, "" if aligned else finding.reason
+    return finding.domain, policy, aligned, "" if finding.result is Result.PASS else finding.reason

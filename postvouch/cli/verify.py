@@ -2,6 +2,7 @@
 
 import sys
 import time
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
@@ -17,6 +18,8 @@ from postvouch.host.dns import DnsResolver
 from postvouch.values.address import AddressError, parse_path
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Client, Envelope
+
+_NOBODY = "general.domains is not set: no domain is ours, so nothing is a spoof"
 
 
 @click.command(short_help="Check a letter in a file by SPF, DKIM, ARC and DMARC.")
@@ -41,7 +44,8 @@ def verify(
     """Check the letter in the file MESSAGE ("-": standard input) by SPF, DKIM, ARC and DMARC.
 
     The policy is that of the configuration, or the defaults where there is none; the client is taken for a
-    stranger's. Exit status 0 unless DMARC fails (1) or DNS trouble leaves it open (75).
+    stranger's. Exit status 0 unless DMARC fails or cannot be applied, as without one author (1), or DNS
+    trouble leaves it open (75).
 
     With --jsonl and no MESSAGE, for programs: each line of standard input is a case, a JSON object
     {"id", "message_b64", "client_ip", "helo", "mail_from", "rcpt_to", "now", "authserv_id", "min_rsa_bits",
@@ -59,10 +63,11 @@ def verify(
     read = _letter(letter, client_ip, helo, mail_from)
     resolver = _resolver(zone, config)
     judgement = verdict.judge(read.message, resolver, now=time.time() if now is None else now, config=config)
+    notes = list(read.notes) if config.general.domains else [*read.notes, _NOBODY]
     if as_json:
-        output.print_json({"message": letter, "notes": list(read.notes), **verdict.as_data(judgement)})
+        output.print_json({"message": letter, "notes": notes, **verdict.as_data(judgement)})
     else:
-        for note in read.notes:
+        for note in notes:
             click.echo(f"note: {note}", err=True)
         verdict.show(judgement)
     output.leave(verdict.status(judgement.findings))
@@ -87,6 +92,11 @@ def _letter(name: str, client_ip: str, helo: str, mail_from: str) -> Letter:
         sender = parse_path(mail_from)
     except AddressError as error:
         raise click.UsageError(f"--mail-from: {error}") from None
+    if client_ip:
+        try:
+            ip_address(client_ip)
+        except ValueError:
+            raise click.UsageError(f'--client-ip: "{client_ip}" is no IP address') from None
     client = Client(address=client_ip, helo=helo)
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()

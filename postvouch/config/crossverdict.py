@@ -24,7 +24,8 @@ def _url(c: Checks) -> None:
     url = c.config.verdict.own_url
     if url and not (_URL.fullmatch(url) and len(url) <= _LONGEST_URL):
         c.problem(
-            f"verdict.own_url: http:// or https://, at most {_LONGEST_URL} characters, ASCII, no blanks",
+            f"verdict.own_url: http:// or https://, at most {_LONGEST_URL} characters, ASCII, no blanks; "
+            f'not "{url[:60]}"',
             "verdict.own_url",
         )
 
@@ -57,7 +58,7 @@ def _everybody(c: Checks) -> None:
     for name, names in domains.items():
         for each in names:
             if not HOST.fullmatch(each):
-                c.problem(f'{name}: "{each}": write the name that stands between < and > in List-Id', name)
+                c.problem(f'{name}: "{each}": {_name_meant(name, each)}', name)
             elif "." not in each:
                 c.problem(f'{name}: "{each}" is a whole top-level domain', name)
     for domain in verdict.exempt_domains:
@@ -67,6 +68,14 @@ def _everybody(c: Checks) -> None:
                 "verdict.exempt_domains",
                 "general.domains",
             )
+
+
+def _name_meant(name: str, text: str) -> str:
+    if name != "verdict.exempt_lists":
+        return "not a host name"
+    if not text.isascii():
+        return "write a domain that is not ASCII as A-labels (xn--...), as List-Id has it"
+    return "write the name that stands between < and > in List-Id, without a dot at its end"
 
 
 def _nobody(c: Checks) -> None:
