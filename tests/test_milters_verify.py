@@ -114,8 +114,8 @@ def test_an_honest_letter_passes_three_ways_and_says_so(shared: Daemon, mx: Post
     assert outcome.applied(LETTER)[0][0] == b"Authentication-Results"
     line = shared.wait_for("4Good: ")[0]
     assert line.split(", ms=")[0] == (
-        "4Good: from=<alice@far.example>, client=mx.far.example[192.0.2.7], "
-        "author=<alice@far.example>, spf=pass, dkim=pass (far.example/s1), dmarc=pass, action=accept, reason=ok"
+        "4Good: from=<alice@far.example>, client=mx.far.example[192.0.2.7], author=<alice@far.example>, "
+        "spf=pass, dkim=pass (far.example/s1), dmarc=pass, action=accept, reason=ok"
     )
 
 
