@@ -9,6 +9,8 @@
 #   lab [--release 12|13] [PYTEST ARGS]   the letters as tests; the lab stays up
 #   bench MAILLOAD=PATH [--quick] [--release 12|13] [--engine [--profile]]   our speed beside Debian's others; the
 #                            table is left in .do/bench/. PATH: the load generator, built
+#   fuzz [--release 12|13] [--inputs N] [--seed S] [--target NAME] [--only N] [--memory]   a million letters, or
+#                            any number for one parser, to break what reads them; --memory: what a daemon needs
 #   deb [--release 12|13]    build the Debian package into .do/deb/<release>/
 #   fmt                      format the source
 #   man                      write the manual pages and the list of standards again
@@ -184,6 +186,15 @@ case $command in
     bench)
         need_engine
         PYTHONPATH=$root/tests:$root PYTHONDONTWRITEBYTECODE=1 python3 -m bench "$@"
+        ;;
+    fuzz)
+        if [ "${1:-}" = --release ]; then
+            need_engine
+            lab fuzz "$@"
+        else
+            venv_check
+            PYTHONPATH=$root/tests:$root "$state/venv-check/bin/python" -m fuzz "$@"
+        fi
         ;;
     deb) need_engine; lab deb "$@" ;;
     fmt)

@@ -1,4 +1,4 @@
-"""What ./do calls: python3 -m lab demo | up | down [--all] | deb | unit [--release 12|13] [-- ARGUMENTS]."""
+"""What ./do calls: python3 -m lab demo | up | down [--all] | deb | unit | fuzz [--release 12|13] [...]."""
 
 import argparse
 import sys
@@ -12,12 +12,12 @@ RELEASES = tuple(sorted(images.SUITES))
 def main() -> int:
     """One command; the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m lab")
-    parser.add_argument("command", choices=("demo", "up", "down", "deb", "unit"))
+    parser.add_argument("command", choices=("demo", "up", "down", "deb", "unit", "fuzz"))
     parser.add_argument("--release", choices=RELEASES, help="default: 13; for down and deb: both")
     parser.add_argument("--all", action="store_true", help="down: remove the images as well")
     given, rest = parser.parse_known_args()
     arguments = [argument for argument in rest if argument != "--"]
-    if arguments and given.command != "unit":
+    if arguments and given.command not in ("unit", "fuzz"):
         parser.error(f"what is {arguments[0]}?")
     release = given.release or "13"
     several = (given.release,) if given.release else RELEASES
@@ -37,6 +37,8 @@ def main() -> int:
                     print(package.package(find(), one, checked=True))
             case "unit":
                 return workshop.unit(release, arguments)
+            case "fuzz":
+                return workshop.fuzz(release, arguments)
     except EngineError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -30,7 +30,7 @@ if ! /cache/venv/bin/tox --version >/dev/null 2>&1; then
   /cache/venv/bin/python -m pip install -q 'tox>=4'
 fi
 # Not by exec: the shell stays process 1 and reaps the orphans of daemons that tests kill.
-/cache/venv/bin/tox run -q --workdir /cache/tox -e {environment} -- -q -rs {arguments}
+/cache/venv/bin/tox run -q --workdir /cache/tox -e {environment} {arguments}
 exit $?
 """
 
@@ -66,6 +66,16 @@ def pip_setup() -> list[str]:
 
 def unit(release: str, arguments: list[str]) -> int:
     """Run them and show their output as it comes; tox's exit code."""
+    return _tox(release, ["--", "-q", "-rs", *arguments])
+
+
+def fuzz(release: str, arguments: list[str]) -> int:
+    """The same with ./do fuzz; what it found is printed, and nothing is left in .do/fuzz."""
+    instead = ["-x", "testenv.commands=python -m fuzz {posargs}", "-x", "testenv.change_dir=tests"]
+    return _tox(release, [*instead, "--", "--directory", "/tmp", *arguments])
+
+
+def _tox(release: str, arguments: list[str]) -> int:
     engine, image = test_image(find(), release)
     cache = STATE / "workshop" / release
     cache.mkdir(parents=True, exist_ok=True)
