@@ -29,7 +29,7 @@ SECONDS = 3.0
 STAGES = (
     "milters.session.Session.end", "milters.gather.Gathering.judge", "milters.verify.Verifier.handle",
     "auth.evaluate.evaluate", "auth.spf.check_helo", "auth.spf.check_mail_from", "auth.dkim.verify",
-    "auth.arc.verify", "auth.iprev.check", "auth.dmarc.evaluate", "auth.listid.list_id",
+    "auth.arc.verify", "auth.iprev.check", "auth.ahead.ask", "auth.dmarc.evaluate", "auth.listid.list_id",
     "auth.decide.decide", "auth.header.format_field", "auth.header.removals",
     "host.dns.MessageResolver.lookup", "host.log.Log.line", "host.metrics.Metrics.message",
     "host.metrics.Metrics.results",
