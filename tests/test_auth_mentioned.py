@@ -16,6 +16,17 @@ HIDDEN = {
     "nested comment": b'bob@our(a(b)).example, "',
     "unclosed comment": b"(bob@our.example",
     "text behind": b"bob@our.example Bob, x@far.example",
+    "text behind and nothing else": b"bob@our.example Bob",
+    "text behind in angle brackets": b"<bob@our.example \t Bob>",
+    "a folded word behind": b"bob@our.example\r\n Bob",
+    "quotes behind": b'bob@our.example"Bob"',
+    "quotes around, text behind": b'"bob@our.example"Bob',
+    "something invisible behind": "bob@our.example\u200bBob".encode(),
+    "a backslash behind": b"bob@our.example\\Bob",
+    "encoded-word, text behind": b"=?utf-8?q?bob=40our.example_Bob?=",
+    "encoded-word in UTF-7": b"=?utf-7?q?bob+AEA-our+AC4-example?=",
+    "encoded-word in UTF-16, with a language": b"=?UTF-16BE*en?b?AGIAbwBiAEAAbwB1AHIALgBlAHgAYQBtAHAAbABl?=",
+    "encoded-word in EBCDIC": b"=?ebcdic-cp-us?b?gpaCfJakmUuFp4GUl5OF?=",
     "u-label": "bob@bücher.example, x@far.example".encode(),
     "u-label, upper case": "bob@BÜCHER.example, x@far.example".encode(),
     "wide letters": "bob@ｏｕｒ.example".encode(),
@@ -36,6 +47,7 @@ HIDDEN = {
 @pytest.mark.parametrize("value", HIDDEN.values(), ids=HIDDEN)
 def test_our_domain_is_found_however_it_is_hidden(value: bytes) -> None:
     assert mentions([b"x@far.example", value], OURS)
+    assert set(OURS) & set(mentioned([b"x@far.example", value]))
 
 
 def test_strangers_are_not_taken_for_us() -> None:
@@ -57,4 +69,13 @@ def test_junk_raises_nothing(values: list[bytes]) -> None:
 def test_a_field_of_a_megabyte_costs_a_moment(piece: bytes) -> None:
     began = time.process_time()
     mentioned([piece * (1_000_000 // len(piece))])
+    assert time.process_time() - began < 5
+
+
+def test_half_a_million_names_cost_a_moment() -> None:
+    """Forty fields of the length that Postfix hands over, each name another."""
+    fields = [b"".join(b"x@b%d\xc3\xa4.ex " % (n * 10_000 + i) for i in range(7_000)) for n in range(40)]
+    began = time.process_time()
+    mentioned(fields)
+    mentioned(["\u00e9.".encode() * 33_000 + b"%d" % n for n in range(40)])
     assert time.process_time() - began < 5

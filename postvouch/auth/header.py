@@ -4,8 +4,6 @@ One field of ours on every message, also when nothing was found: a reader then k
 were removed. ``claims`` errs on the side of removing: what some reader could take for ours goes.
 """
 
-import base64
-import binascii
 import re
 import unicodedata
 from dataclasses import replace
@@ -34,7 +32,6 @@ __all__ = [
     "Parsed",
     "ResInfo",
     "claims",
-    "decoded",
     "format_field",
     "parse",
     "removals",
@@ -60,8 +57,6 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
 _HEAD_STEP = re.compile(r'[^;("]++|\(|"(?P<quoted>(?:[^"\\]++|\\.)*+)"?', re.DOTALL)
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
-_BETWEEN_WORDS = re.compile(r"\?=\s+=\?")
-_ENCODED_WORD = re.compile(r"=\?[^?]*\?([bBqQ])\?([^?]*)\?=")
 
 
 def format_field(
@@ -259,21 +254,6 @@ def _folded(text: str, limit: int) -> str:
     # Cut before this: normalizing is quadratic in combining marks. IDNA's other full stop is a dot (UTS 46).
     plain = unicodedata.normalize("NFKC", _seen(text)[:limit]).casefold()
     return plain.replace("\u3002", ".").replace(" .", ".")
-
-
-def decoded(text: str, charset: str = "latin-1") -> str:
-    """Encoded-words decoded, as readers do that decode every header field; all in one ``charset``."""
-
-    def plain(found: re.Match[str]) -> str:
-        octets = found[2].encode("utf-8", "surrogateescape")
-        try:
-            if found[1] in "qQ":
-                return binascii.a2b_qp(octets, header=True).decode(charset, "replace")
-            return base64.b64decode(octets + b"==").decode(charset, "replace")
-        except ValueError:
-            return found[0]
-
-    return _ENCODED_WORD.sub(plain, _BETWEEN_WORDS.sub("?==?", text))
 
 
 def _starts_with(text: str, ours: str) -> bool:
