@@ -1,5 +1,6 @@
 """postvouch verify and postvouch try: a verdict without any server."""
 
+import base64
 import fnmatch
 import io
 import json
@@ -76,9 +77,25 @@ def test_a_spoof_is_refused_by_the_configured_policy_and_its_forged_field_goes(f
     folder, common = files
     assert run(["verify", str(folder / "spoof.eml"), "--client-ip", "198.51.100.66", "--json", *common]) == 1
     data = json.loads(capsys.readouterr().out)
-    assert (data["action"], data["code"], data["forged_fields"]) == ("reject", "spoof", 1)
+    assert (data["action"], data["code"], len(data["removed_fields"])) == ("reject", "spoof", 1)
     assert data["reply"].startswith("550 5.7.1 ")
-    assert data["author"] == {"kind": "OneAuthor", "address": {"local": "bob", "domain": "our.example"}}
+    assert (data["from"]["result"], data["from"]["addresses"]) == ("single", ["bob@our.example"])
+
+
+def test_json_has_the_members_of_a_line_of_jsonl_and_a_few_more(files, capsysbinary, monkeypatch):
+    folder, common = files
+    run(["verify", str(folder / "spoof.eml"), "--client-ip", "198.51.100.66", "--json", *common])
+    one = json.loads(capsysbinary.readouterr().out)
+    case = {
+        "id": 1,
+        "message_b64": base64.b64encode(sample.SPOOF).decode(),
+        "client_ip": "198.51.100.66",
+        "dns": {},
+    }
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(case).encode() + b"\n")))
+    run(["verify", "--jsonl", *common[-2:]])
+    line = json.loads(capsysbinary.readouterr().out)
+    assert set(one) == set(line) - {"id", "cpu_ms"} | {"message", "list_id", "mark", "reply"}
 
 
 def test_in_mode_monitor_a_person_and_a_program_read_what_would_be(files, capsys):

@@ -148,6 +148,11 @@ def test_an_error_reads_as_file_line_and_text(files):
         ("[sign]\nkey = ['x']\n", 2, "write [[sign.key]]"),
         ("[log]\ndomains = ['x.example']\n", 2, "it belongs in [general]"),
         ("[log]\n\n[log]\n", 3, "not TOML: a second [log] in this file: put the settings below the first"),
+        (
+            '[log]\nprivacy = "full"\nprivacy = "drop"\n',
+            3,
+            "not TOML: cannot overwrite a value (it is set twice)",
+        ),
         ("[log]\nprivacy = full\n", 2, "not TOML: invalid value (text stands in quotes)"),
         ('[log]\nprivacy = "full\n', 2, "not TOML: illegal character '\\n' (the line ends before its quote"),
         ("a = 1\na = 2\n", 2, "not TOML"),

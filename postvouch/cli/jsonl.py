@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, BinaryIO
 
-from postvouch.auth import header
 from postvouch.cli import jsonlresult, output, verdict
 from postvouch.cli.jsonlcase import Case, CaseError, Name, read_case
 from postvouch.cli.letter import read_letter
@@ -54,8 +53,7 @@ class Judge:
             now=time.time() if case.now is None else case.now,
             config=config,
         )
-        removals = header.removals(letter.message, config.verify.authserv_id)
-        members = jsonlresult.as_json(judgement, letter.message.fields, removals)
+        members = jsonlresult.as_json(judgement, letter.message.fields)
         cpu_ms = (time.thread_time() - began) * 1000
         return {"id": case.name, **members, "notes": list(letter.notes), "cpu_ms": round(cpu_ms, 3)}
 

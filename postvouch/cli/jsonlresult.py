@@ -1,4 +1,4 @@
-"""What was found out about a letter and would be done with it, as one line of ``postvouch verify --jsonl``.
+"""What was found out about a letter and would be done with it, for programs: ``--jsonl`` and ``--json``.
 
 The members are those of docs/jsonl.rst and stay: others build on them. New ones may come.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from postvouch.auth.header import FIELD_NAME
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, IprevFinding, Result, SpfFinding
-from postvouch.cli.verdict import Judgement
+from postvouch.cli.verdict import Judgement, reply
 from postvouch.values.address import Author, MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Field
@@ -16,7 +16,7 @@ from postvouch.values.message import Field
 _NOT_ASKED = "not asked for (configuration)"
 
 
-def as_json(judgement: Judgement, fields: Iterable[Field], removals: Iterable[RemoveField]) -> dict[str, Any]:
+def as_json(judgement: Judgement, fields: Iterable[Field]) -> dict[str, Any]:
     """The members that a judgement gives; ``fields`` are those of the letter, top to bottom."""
     found, ruling = judgement.findings, judgement.ruling
     return {
@@ -31,8 +31,14 @@ def as_json(judgement: Judgement, fields: Iterable[Field], removals: Iterable[Re
         "action": ruling.action,
         "code": ruling.code,
         "would": ruling.would,
-        "removed_fields": removed(fields, removals),
+        "removed_fields": removed(fields, judgement.removals),
     }
+
+
+def in_full(judgement: Judgement, fields: Iterable[Field]) -> dict[str, Any]:
+    """The same and what one letter alone is asked for, for ``postvouch verify --json``."""
+    more = {"list_id": judgement.findings.list_id, "mark": judgement.ruling.mark, "reply": reply(judgement)}
+    return {**as_json(judgement, fields), **more}
 
 
 def removed(fields: Iterable[Field], removals: Iterable[RemoveField]) -> list[int]:

@@ -9,6 +9,7 @@ from postvouch import __version__
 from postvouch.auth import dkim as checker
 from postvouch.auth.result import Result
 from postvouch.cli import output, sample, verdict
+from postvouch.cli.jsonlresult import in_full
 from postvouch.cli.letter import read_letter
 from postvouch.cli.zonefile import ZoneFile
 from postvouch.config.schema import Config, General
@@ -19,7 +20,7 @@ from postvouch.sign import record
 from postvouch.sign.keys import SigningKey, generate
 from postvouch.srs import codec
 from postvouch.values.answer import Found
-from postvouch.values.message import Client, Envelope, Field
+from postvouch.values.message import Client, Envelope, Field, Message
 
 _MX = "mx.our.example"
 _DOMAIN, _SELECTOR = "our.example", "try"
@@ -54,8 +55,8 @@ def try_(as_json: bool) -> None:
         output.print_json(
             {
                 "good": good,
-                "honest": verdict.as_data(honest),
-                "spoof": verdict.as_data(spoof),
+                "honest": in_full(honest, _read(sample.HONEST, _FAR, "mara@far.example").fields),
+                "spoof": in_full(spoof, _read(sample.SPOOF, _BULK, "x@bulk.example").fields),
                 "signature": signed,
                 "srs": {"forward": wrapped, "reverse": unwrapped},
             }
@@ -78,9 +79,13 @@ That is what the four daemons do beside Postfix, each on the host whose role nee
 
 
 def _judge(letter: bytes, client: Client, sender: str) -> verdict.Judgement:
-    envelope = Envelope(sender=sender, recipients=("grants@our.example",))
-    message = read_letter(letter, client=client, envelope=envelope).message
+    message = _read(letter, client, sender)
     return verdict.judge(message, ZoneFile(sample.ZONE), now=sample.NOW, config=_CONFIG)
+
+
+def _read(letter: bytes, client: Client, sender: str) -> Message:
+    envelope = Envelope(sender=sender, recipients=("grants@our.example",))
+    return read_letter(letter, client=client, envelope=envelope).message
 
 
 def _sign() -> dict[str, Any]:

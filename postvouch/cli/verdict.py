@@ -1,8 +1,7 @@
 """Judging a letter as postvouch-verify would, and showing the outcome to a person or a program."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 from postvouch.auth import decide, exempt, header
 from postvouch.auth.evaluate import Options, evaluate
@@ -13,7 +12,7 @@ from postvouch.config.schema import Config
 from postvouch.host import suffixes
 from postvouch.host.budget import budget
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
-from postvouch.values.decision import Defer, Quarantine, Reject
+from postvouch.values.decision import Defer, Quarantine, Reject, RemoveField
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
 
@@ -48,7 +47,7 @@ class Judgement:
     findings: Findings
     ruling: decide.Ruling
     field: str
-    forged: int
+    removals: tuple[RemoveField, ...]
 
 
 def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -> Judgement:
@@ -70,7 +69,7 @@ def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -
             override=ruling.override,
             note_dnssec=config.verify.note_dnssec,
         ),
-        forged=len(header.removals(message, authserv_id)),
+        removals=tuple(header.removals(message, authserv_id)),
     )
 
 
@@ -90,22 +89,10 @@ def status(findings: Findings) -> int:
     return output.NEGATIVE if result in (Result.FAIL, Result.PERMERROR) else output.OK
 
 
-def as_data(judgement: Judgement) -> dict[str, Any]:
-    """For JSON: results as their words, the author as its kind and content."""
-    data = asdict(judgement.findings)
-    data["author"] = {"kind": type(judgement.findings.author).__name__, **data["author"]}
+def reply(judgement: Judgement) -> str:
+    """What the client of SMTP would be told; "" where the letter is let in or held."""
     verdict = judgement.ruling.verdict
-    reply = str(verdict.reply) if isinstance(verdict, Reject | Defer) else None
-    return {
-        **data,
-        "action": judgement.ruling.action,
-        "code": judgement.ruling.code,
-        "would": judgement.ruling.would,
-        "mark": judgement.ruling.mark,
-        "reply": reply,
-        "authentication_results": judgement.field,
-        "forged_fields": judgement.forged,
-    }
+    return str(verdict.reply) if isinstance(verdict, Reject | Defer) else ""
 
 
 def show(judgement: Judgement, *, indent: str = "") -> None:
@@ -126,11 +113,8 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
         _row(indent, "iprev", findings.iprev.result, findings.iprev.name, findings.iprev.reason)
     if findings.list_id:
         _row(indent, "list", "", findings.list_id)
-    verdict = judgement.ruling.verdict
-    said = ""
-    if isinstance(verdict, Reject | Defer):
-        said = str(verdict.reply)
-    elif isinstance(verdict, Quarantine):
+    said = reply(judgement)
+    if isinstance(judgement.ruling.verdict, Quarantine):
         said = "held until an admin looks"
     elif judgement.ruling.would:
         said = f"mode monitor; enforce would {judgement.ruling.would}"
@@ -141,8 +125,8 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
         meaning, setting = WHY[judgement.ruling.code]
         why = f"{meaning} (verdict.{setting})".format(applied=findings.dmarc.applied)
         _row(indent, "why", "", why)
-    if judgement.forged:
-        output.line(f"{indent}{judgement.forged} forged field(s) would be removed")
+    if judgement.removals:
+        output.line(f"{indent}{len(judgement.removals)} forged field(s) would be removed")
     field(indent, header.FIELD_NAME, judgement.field)
 
 

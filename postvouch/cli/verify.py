@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from postvouch.cli import output, verdict
 from postvouch.cli.jsonl import run
+from postvouch.cli.jsonlresult import in_full
 from postvouch.cli.letter import Letter, read_letter
 from postvouch.cli.zonefile import ZoneError, ZoneFile
 from postvouch.config.load import DEFAULT_PATH
@@ -45,7 +46,7 @@ def verify(
 
     The policy is that of the configuration, or the defaults where there is none; the client is taken for a
     stranger's. Exit status 0 unless DMARC fails or cannot be applied, as without one author (1), or DNS
-    trouble leaves it open (75).
+    trouble leaves it open (75). --json has the members of a result of --jsonl and list_id, mark and reply.
 
     With --jsonl and no MESSAGE, for programs: each line of standard input is a case, a JSON object
     {"id", "message_b64", "client_ip", "helo", "mail_from", "rcpt_to", "now", "authserv_id", "min_rsa_bits",
@@ -65,7 +66,7 @@ def verify(
     judgement = verdict.judge(read.message, resolver, now=time.time() if now is None else now, config=config)
     notes = list(read.notes) if config.general.domains else [*read.notes, _NOBODY]
     if as_json:
-        output.print_json({"message": letter, "notes": notes, **verdict.as_data(judgement)})
+        output.print_json({"message": letter, "notes": notes, **in_full(judgement, read.message.fields)})
     else:
         for note in notes:
             click.echo(f"note: {note}", err=True)

@@ -27,6 +27,7 @@ _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _TWICE = re.compile(r"^Cannot declare \((.*)\) twice$")
 _HINTS = {
     "Invalid value": " (text stands in quotes)",
+    "Cannot overwrite a value": " (it is set twice)",
     "Illegal character '\\n'": " (the line ends before its quote is closed)",
 }
 
