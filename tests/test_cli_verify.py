@@ -95,7 +95,7 @@ def test_json_has_the_members_of_a_line_of_jsonl_and_a_few_more(files, capsysbin
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(case).encode() + b"\n")))
     run(["verify", "--jsonl", *common[-2:]])
     line = json.loads(capsysbinary.readouterr().out)
-    assert set(one) == set(line) - {"id", "cpu_ms"} | {"message", "list_id", "mark", "reply"}
+    assert set(one) == set(line) - {"id", "cpu_ms"} | {"message", "discovery", "list_id", "mark", "reply"}
 
 
 def test_in_mode_monitor_a_person_and_a_program_read_what_would_be(files, capsys):
@@ -155,6 +155,23 @@ def test_a_person_reads_which_rule_applied_and_who_published_the_policy(files, c
         in (said["dmarc"][0])
     )
     assert said["why"] == ["DMARC fails, and the author's domain asks for reject (verdict.enforced_reject)"]
+
+
+def test_what_the_list_of_public_suffixes_would_have_changed_is_shown(files, capsys):
+    folder, common = files
+    (folder / "list.dat").write_text("com\norg\nexample\n// ===END PRIVATE DOMAINS===\n")
+    (folder / "zone").write_text(
+        "_dmarc.b.far.example TXT v=DMARC1; p=reject; psd=n\nfar.example TXT v=spf1 +all\n"
+    )
+    with (folder / "postvouch.toml").open("a") as file:
+        file.write(f'[verify]\ndiscovery = "both-log-differences"\npublic_suffixes = "{folder}/list.dat"\n')
+    (folder / "sub.eml").write_bytes(b"From: x@a.b.far.example\n\nhello\n")
+    arguments = ["verify", str(folder / "sub.eml"), *CLIENT, *common]
+    assert run(arguments) == 1
+    said = "by the list of public suffixes: result none, not fail; policy (none), not reject; "
+    assert said in capsys.readouterr().out
+    run([*arguments, "--json"])
+    assert json.loads(capsys.readouterr().out)["discovery"].startswith(said[:-2])
 
 
 def test_the_longest_word_keeps_its_distance(files, capsys):

@@ -37,8 +37,13 @@ def as_json(judgement: Judgement, fields: Iterable[Field]) -> dict[str, Any]:
 
 def in_full(judgement: Judgement, fields: Iterable[Field]) -> dict[str, Any]:
     """The same and what one letter alone is asked for, for ``postvouch verify --json``."""
-    more = {"list_id": judgement.findings.list_id, "mark": judgement.ruling.mark, "reply": reply(judgement)}
-    return {**as_json(judgement, fields), **more}
+    return {
+        **as_json(judgement, fields),
+        "discovery": judgement.findings.dmarc.difference,
+        "list_id": judgement.findings.list_id,
+        "mark": judgement.ruling.mark,
+        "reply": reply(judgement),
+    }
 
 
 def removed(fields: Iterable[Field], removals: Iterable[RemoveField]) -> list[int]:

@@ -29,7 +29,10 @@ WHY = {
     decide.DMARC_FAIL: ("DMARC fails, and the author's domain asks for {applied}", "enforced_{applied}"),
     decide.DMARC_FAIL_NONE: ("DMARC fails under p=none", "other_fail"),
     decide.DMARC_NONE: ("the author's domain publishes no DMARC record", "other_none"),
-    decide.TEMPERROR: ("DNS trouble, or the computing time was up: it may yet pass", "*_temperror"),
+    decide.TEMPERROR: (
+        "DNS trouble, or the computing time was up: it may yet pass, or be exempt",
+        "*_temperror",
+    ),
     decide.OWN_HOST: ("a spoof, by a host that may write as us", "own_hosts"),
     exempt.HOST: ("the client is exempt by its address", "exempt_hosts"),
     exempt.NAME: ("the client is exempt by its name", "exempt_names"),
@@ -109,6 +112,8 @@ def show(judgement: Judgement, *, indent: str = "") -> None:
     if findings.arc is not None and findings.arc.result is not Result.NONE:
         _row(indent, "arc", findings.arc.result, *_arc(findings.arc))
     _row(indent, "dmarc", findings.dmarc.result, *_dmarc(findings.dmarc))
+    if findings.dmarc.difference:
+        _row(indent, "", "", findings.dmarc.difference)
     if findings.iprev is not None and findings.iprev.result is not Result.NONE:
         _row(indent, "iprev", findings.iprev.result, findings.iprev.name, findings.iprev.reason)
     if findings.list_id:

@@ -46,7 +46,7 @@ def verify(
 
     The policy is that of the configuration, or the defaults where there is none; the client is taken for a
     stranger's. Exit status 0 unless DMARC fails or cannot be applied, as without one author (1), or DNS
-    trouble leaves it open (75). --json has the members of a result of --jsonl and list_id, mark and reply.
+    trouble leaves it open (75). --json has the members of a result of --jsonl and a few more.
 
     With --jsonl and no MESSAGE, for programs: each line of standard input is a case, a JSON object
     {"id", "message_b64", "client_ip", "helo", "mail_from", "rcpt_to", "now", "authserv_id", "min_rsa_bits",
