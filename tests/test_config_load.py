@@ -176,7 +176,10 @@ def test_a_missing_file_and_a_drop_in_that_is_a_folder_are_problems(files, tmp_p
     (tmp_path / "conf.d" / "x.toml").mkdir()
     path.unlink()
     assert [(file, text) for file, _, text in problems(path)] == [
-        ("postvouch.toml", "cannot be read: No such file or directory"),
+        (
+            "postvouch.toml",
+            "cannot be read: No such file or directory; postvouch config --example prints one",
+        ),
         ("x.toml", "cannot be read: Is a directory"),
     ]
 

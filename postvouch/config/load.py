@@ -86,7 +86,8 @@ def _read(path: Path, gathered: Gathered, notes: Notes) -> bool:
     try:
         data = path.read_bytes()
     except OSError as error:
-        notes.problem(Where(str(path), 0), f"cannot be read: {error.strerror}")
+        how = "; postvouch config --example prints one" if isinstance(error, FileNotFoundError) else ""
+        notes.problem(Where(str(path), 0), f"cannot be read: {error.strerror}{how}")
         return False
     try:
         text = data.decode()
