@@ -22,9 +22,9 @@ class Verify:
     )
     discovery: str = setting(
         "treewalk",
-        "How a domain's organisation, its Organizational Domain, is found. treewalk: RFC 9989, where no domain on the list of public "
-        "suffixes counts as one. psl: by that list alone, as RFC 7489 did. both-log-differences: treewalk "
-        "decides, and what psl would have said is logged where it differs.",
+        "How a domain's organisation, its Organizational Domain, is found. treewalk: RFC 9989, where no "
+        "domain on the list of public suffixes counts as one. psl: by that list alone, as RFC 7489 did. "
+        "both-log-differences: treewalk decides, and what psl would have said is logged where it differs.",
         choices=("treewalk", "psl", "both-log-differences"),
     )
     public_suffixes: str = setting(
