@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.auth.mentioned import mentioned, mentions
+from postvouch.auth.mentioned import mentioned, mentions, spellings
 
 OURS = ("our.example", "xn--bcher-kva.example")
+SPELLED = {form for domain in OURS for form in spellings(domain)}
 HIDDEN = {
     "folded": b"bob@our.\r\n example, x@far.example",
     "blank": b"bob@our .example, x@far.example",
@@ -47,16 +48,27 @@ HIDDEN = {
 @pytest.mark.parametrize("value", HIDDEN.values(), ids=HIDDEN)
 def test_our_domain_is_found_however_it_is_hidden(value: bytes) -> None:
     assert mentions([b"x@far.example", value], OURS)
-    assert set(OURS) & set(mentioned([b"x@far.example", value]))
+    assert SPELLED & set(mentioned([b"x@far.example", value]))
 
 
 def test_strangers_are_not_taken_for_us() -> None:
     assert not mentions([b"a@far.example, b@ours.example", b"=?utf-8?q?our?= <a@example.our>"], OURS)
 
 
-def test_names_are_a_labels_once_each() -> None:
-    value = "bob@OUR.example, bob@(x(y))our.example, a@bücher.example".encode()
-    assert set(OURS) <= set(mentioned([value, value]))
+def test_names_are_folded_and_there_once_each() -> None:
+    value = "bob@OUR.example, bob@(x(y))our.example, a@BÜCHER.example, a@xn--bcher-kva.example".encode()
+    assert {"our.example", "bücher.example", "xn--bcher-kva.example"} <= set(mentioned([value, value]))
+
+
+def test_a_domain_is_spelled_in_all_ways_and_in_boundedly_many() -> None:
+    assert spellings("xn--bcher-kva.our.xn--kxae4bafwg.example") == (
+        "xn--bcher-kva.our.xn--kxae4bafwg.example",
+        "xn--bcher-kva.our.ουτοπία.example",
+        "bücher.our.xn--kxae4bafwg.example",
+        "bücher.our.ουτοπία.example",
+    )
+    assert len(spellings(".".join(["xn--bcher-kva"] * 15))) == 64
+    assert spellings("xn--\u00e9.example") == ("xn--\u00e9.example",)
 
 
 @given(st.lists(st.binary(max_size=80), max_size=4))

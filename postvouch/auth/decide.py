@@ -7,6 +7,7 @@ accepted, and the ruling says what would have been. ``docs/flow.rst`` lists the 
 from dataclasses import dataclass, replace
 
 from postvouch.auth import exempt
+from postvouch.auth.mentioned import spellings
 from postvouch.auth.policy import ACCEPT, ACTIONS, DEFER, MARK, QUARANTINE, REJECT, Policy
 from postvouch.auth.result import Findings, Result
 from postvouch.srs import codec
@@ -144,7 +145,7 @@ def _own_hits(findings: Findings, policy: Policy, envelope: Envelope) -> list[Hi
     hits: list[Hit] = []
     # With DNS down an honest letter of ours looks like a spoof.
     undecided = _may_be_proven(findings, policy)
-    if any(owned(each, policy.domains) for each in _author_domains(findings)):
+    if _claims_ours(findings, policy.domains):
         hits.append((TEMPERROR, policy.own_temperror) if undecided else (SPOOF, policy.own_fail))
     home = _sender_home(envelope, policy)
     if home and home not in _homes(findings, policy, Result.PASS):
@@ -193,14 +194,16 @@ def _stranger_hits(findings: Findings, policy: Policy) -> list[Hit]:
     return [hit] if hit[1] != ACCEPT else []
 
 
-def _author_domains(findings: Findings) -> tuple[str, ...]:
+def _claims_ours(findings: Findings, domains: tuple[str, ...]) -> bool:
+    """Whether From: is ours, or a careless reader could take it for that."""
     match findings.author:
         case OneAuthor(address):
-            return (address.domain,)
-        case SeveralAuthors(domains):
-            return (*domains, *findings.mentioned)
-        case _:
-            return findings.mentioned
+            return bool(owned(address.domain, domains))
+        case SeveralAuthors(authors) if any(owned(each, domains) for each in authors):
+            return True
+    ours = tuple(form for domain in domains for form in spellings(domain))
+    below = tuple(f".{form}" for form in ours)
+    return any(name in ours or name.endswith(below) for name in findings.mentioned)
 
 
 def _author_code(findings: Findings) -> str:

@@ -9,16 +9,15 @@ because of it. Linear.
 import re
 import unicodedata
 from collections.abc import Iterable
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, product
 
 from postvouch.auth.encodedword import decoded
 
 _COMMENT_STEP = re.compile(r"[()]|\\.", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9_.\-\u00a1-\U0010ffff]++")
-_MAX_LABEL = 63
 _MAX_NAME = 253
-# A tenth of a second; which of a hundred thousand they are nobody can foresee.
-_MAX_U_NAMES = 10_000
+_MAX_SPELLINGS = 64
 
 
 class _Plain(dict[int, str]):
@@ -45,18 +44,26 @@ _SQUEEZED, _CUT = _Plain(""), _Plain(" ")
 
 
 def mentioned(values: Iterable[bytes]) -> tuple[str, ...]:
-    """Domain names in the values of the From fields, as lower-case A-labels, sorted."""
+    """Domain names in the values of the From fields, folded, in A- or U-labels as they stand there; sorted.
+
+    To be compared with ``spellings``: IDNA takes too long for all the names that a From: may hold.
+    """
     # Of a run that is too long for a name the end says whose it is.
     names = {run.strip(".")[-_MAX_NAME:] for text in _readings(values) for run in _NAME.findall(text)}
-    names = {name for name in names if "." in name}
-    plain = {name for name in names if name.isascii()}
-    return tuple(sorted(plain.union(map(_a_labels, islice(names - plain, _MAX_U_NAMES)))))
+    return tuple(sorted(name for name in names if "." in name))
 
 
 def mentions(values: Iterable[bytes], domains: Iterable[str]) -> bool:
     """Whether one of ``domains`` (lower-case A-labels) stands in the From fields, in any spelling."""
-    wanted = {form for domain in domains for form in (domain, _u_labels(domain))}
+    wanted = {form for domain in domains for form in spellings(domain)}
     return any(form in text for text in _readings(values) for form in wanted)
+
+
+@lru_cache(maxsize=1024)
+def spellings(domain: str) -> tuple[str, ...]:
+    """A domain of ours (lower-case A-labels) in all ways to write it with U-labels, folded as the text is."""
+    labels = [dict.fromkeys((label, _u_label(label))) for label in domain.split(".")]
+    return tuple(".".join(each) for each in islice(product(*labels), _MAX_SPELLINGS))
 
 
 def _readings(values: Iterable[bytes]) -> set[str]:
@@ -83,20 +90,10 @@ def _without_comments(text: str) -> str:
     return "".join((*kept, text[end:]))
 
 
-def _a_labels(name: str) -> str:
-    """The name in A-labels, whether IDNA allows it or not: asking takes too long for all that From: holds."""
-    return ".".join(
-        label if label.isascii() or len(label) > _MAX_LABEL else f"xn--{label.encode('punycode').decode()}"
-        for label in name.split(".")
-    )
-
-
-def _u_labels(domain: str) -> str:
-    """The domain as people write it, folded as the text is."""
-    labels = []
-    for label in domain.split("."):
-        try:
-            labels.append(label[4:].encode().decode("punycode") if label.startswith("xn--") else label)
-        except UnicodeError:
-            labels.append(label)
-    return ".".join(labels).translate(_SQUEEZED)
+def _u_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode().decode("punycode").translate(_SQUEEZED)
+    except UnicodeError:
+        return label

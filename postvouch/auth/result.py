@@ -111,7 +111,8 @@ class Findings:
     """All that was found out about one message.
 
     ``mentioned``: where From: does not hold exactly one author, every domain name that a careless reader
-    could make out in it. It proves nothing; it keeps a broken From: from dodging the anti-spoofing rule.
+    could make out in it, as ``mentioned.mentioned`` gives them. It proves nothing; it keeps a broken From:
+    from dodging the anti-spoofing rule.
     ``list_id``: the identifier of List-Id (RFC 2919), lower case, "" without exactly one; a claim, no proof.
     ``arc`` and ``iprev`` are None where they were not asked for.
     """
