@@ -6,6 +6,7 @@ Every message gets our field on top and loses every other that claims our name, 
 name below is then a forgery by definition. Mail of our own clients and logins is marked, not judged.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ MAX_LOOKUPS = 400
 
 _SHOWN = 4
 """Signatures that a log line names."""
+
+_AMBIGUOUS = re.compile(r"[ ()/:]")
 
 
 class Verifier:
@@ -115,7 +118,9 @@ def _dkim(findings: tuple[DkimFinding, ...]) -> str:
     words = []
     for found in sorted(findings, key=lambda found: found.result is not Result.PASS)[:_SHOWN]:
         why = f": {found.reason}" if found.reason and found.result is not Result.PASS else ""
-        words.append(f"{found.result} ({found.d}/{found.s}{why})")
+        # Printable is not enough: "s) pass (bank.example/s" would read as one more signature.
+        selector = "?" if _AMBIGUOUS.search(found.s) else found.s
+        words.append(f"{found.result} ({found.d}/{selector}{why})")
     more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
     return " ".join(words) + more if words else str(Result.NONE)
 

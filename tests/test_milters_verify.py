@@ -331,3 +331,8 @@ def test_many_signatures_make_a_short_line_with_those_that_pass_first() -> None:
     text = verify._dkim((*findings, passed))
     assert text.startswith("pass (far.example/s1) fail (d0.example/s: bad) ")
     assert text.endswith(" and 6 more")
+
+
+def test_a_selector_cannot_write_one_more_signature_into_the_log():
+    bad = DkimFinding(result=Result.PERMERROR, d="evil.example", s="s) pass (bank.example/s", reason="no")
+    assert verify._dkim((bad,)) == "permerror (evil.example/?: no)"
