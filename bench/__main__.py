@@ -21,6 +21,7 @@ python3-rich python3-sdnotify python3-spf python3-yaml
 START = """
 set -e
 install -d -m 777 /run/bench /run/bench/rspamd
+chmod 777 /hyperscan
 echo nameserver 127.0.0.1 > /etc/resolv.conf
 cp -rL /ours/postvouch /run/bench/postvouch
 cp -r /src/bench /run/bench/bench
@@ -51,14 +52,16 @@ def main() -> int:
     if not mailload.is_file():
         parser.error(f"no program {mailload}")
     out = STATE / "bench"
-    out.mkdir(parents=True, exist_ok=True)
+    compiled = out / f"hyperscan-{given.release}"
+    compiled.mkdir(parents=True, exist_ok=True)
     try:
         engine, name = image(find(), given.release)
     except EngineError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     mounts = (
-        f"{ROOT}:/src:ro", f"{given.source.resolve()}:/ours:ro", f"{mailload}:/mailload:ro", f"{out}:/out",
+        f"{ROOT}:/src:ro", f"{given.source.resolve()}:/ours:ro", f"{mailload}:/mailload:ro",
+        f"{out}:/out", f"{compiled}:/hyperscan",
     )  # fmt: skip
     volumes = [part for mount in mounts for part in ("--volume", mount)]
     command = [*engine.prefix, "run", "--rm", "-i", "--network", "none", *volumes, name, "sh", "-s", "--"]

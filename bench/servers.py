@@ -19,7 +19,8 @@ CONF = Path(__file__).parent / "conf"
 CHAIN = ("opendkim", "pyspf-milter", "opendmarc")
 OURS, RSPAMD = "postvouch", "rspamd"
 MILTERS = (OURS, RSPAMD, *CHAIN)
-START_S = 20
+START_S = 120
+"""rspamd compiles its tables at its very first start; they are kept."""
 
 COMMANDS = {
     "unbound": ("unbound", "-d", "-c", f"{CONF}/unbound.conf"),
