@@ -77,7 +77,7 @@ def _measure(milters: Sequence[Server], sizes: Sequence[str], given: argparse.Na
             [{"server": name, "connections": n, **asdict(point)} for (name, n), point in each.items()]
             for each in rounds
         ]
-    text[0] += f"; load {os.getloadavg()[0]:.1f} at the end, of which the bench is 2 to 3"
+    text[0] += f"; load {os.getloadavg()[0]:.1f} after"
     report = "\n\n".join(text) + "\n"
     print(report)
     (OUT / "verify.md").write_text(report)
