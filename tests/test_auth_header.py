@@ -336,7 +336,13 @@ def test_a_reader_that_decodes_first_sees_no_id_of_ours_that_stayed(value: bytes
 
 
 @pytest.mark.parametrize(
-    "value", ["mx . our .\r\n example; none", "m\\x.our\\.example; none", "mx\u3002our\uff61example; none"]
+    "value",
+    [
+        "mx . our .\r\n example; none",
+        "m\\x.our\\.example; none",
+        '"mx.our.ex\\"ample"; none',
+        "mx\u3002our\uff61example; none",
+    ],
 )
 def test_our_id_loosely_written_is_a_claim(value: str) -> None:
     assert header.claims(value.encode(), OURS)

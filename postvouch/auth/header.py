@@ -245,8 +245,8 @@ _VISIBLE = _Visible()
 
 
 def _seen(text: str) -> str:
-    """What the eye sees of a text: runs of blanks are one, stray octets and controls blanks, no backslash."""
-    return " ".join(text.translate(_VISIBLE).replace("\\", "").split())
+    """What the eye sees: runs of blanks are one, what is no text is a blank, no backslash and no quote."""
+    return " ".join(text.translate(_VISIBLE).replace("\\", "").replace('"', "").split())
 
 
 def _folded(text: str, limit: int) -> str:

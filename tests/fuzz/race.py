@@ -140,7 +140,14 @@ def race(
 def _work(target: str, seed: int, numbers: range, told: "multiprocessing.Queue[Tally | str]") -> None:
     # Ctrl-C reaches the whole group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    several(target, seed, numbers, told.put)
+    parent = os.getppid()
+
+    def tell(part: Tally) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+        told.put(part)
+
+    several(target, seed, numbers, tell)
     told.put("done")
 
 
