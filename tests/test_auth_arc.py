@@ -10,10 +10,11 @@ from fakedns import zone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.auth import arc, arcset, bodies, dkim, evaluate, keyrecord
+from postvouch.auth import arc, arcset, bodies, evaluate, keyrecord
 from postvouch.auth.arcresults import dmarc_pass
 from postvouch.auth.keyrecord import decode_base64
 from postvouch.auth.result import ArcFinding, Result
+from postvouch.auth.verifier import Limits
 from postvouch.sign import arc as sign_arc
 from postvouch.values.dns import Records
 from postvouch.values.message import Field, Message
@@ -218,7 +219,7 @@ def test_key_limits_are_those_of_dkim() -> None:
     hand = key("rsa.example", "rsa")
     chain, dns = sealed(LETTER, hand), published(hand)
     assert arc.verify(chain, dns, NOW).result is Result.PASS
-    finding = arc.verify(chain, dns, NOW, dkim.Limits(min_rsa_bits=3072))
+    finding = arc.verify(chain, dns, NOW, Limits(min_rsa_bits=3072))
     assert (finding.result, "key too short (2048 bits)" in finding.reason) == (Result.FAIL, True)
 
 

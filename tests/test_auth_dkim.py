@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from letters import message_of
 
 from postvouch.auth import bodies, dkim, keyrecord
 from postvouch.auth.result import Result
+from postvouch.auth.verifier import Limits
 from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Status
 from postvouch.values.message import Field, Message
 
@@ -57,21 +59,6 @@ def suite_records() -> dict[str, dict[str, Any]]:
     return records
 
 
-def message_of(octets: bytes) -> Message:
-    """A message from its octets, strictly by CRLF, as a milter would be handed it."""
-    head, _, body = (
-        octets.partition(b"\r\n\r\n") if not octets.startswith(b"\r\n") else (b"", b"", octets[2:])
-    )
-    fields: list[Field] = []
-    for line in head.removesuffix(b"\r\n").split(b"\r\n"):
-        if line[:1] in (b" ", b"\t") and fields:
-            fields[-1] = Field(fields[-1].name, fields[-1].value + b"\r\n" + line)
-        elif line:
-            name, _, value = line.partition(b":")
-            fields.append(Field(name, value))
-    return Message(fields=tuple(fields), body=(body,) if body else ())
-
-
 def letter(file: str) -> Message:
     return message_of((VECTORS / "messages" / f"{file}.eml").read_bytes())
 
@@ -85,7 +72,7 @@ def test_the_vectors_kept_their_octets() -> None:
 
 @pytest.mark.parametrize("case", SUITE["cases"], ids=lambda case: case["id"])
 def test_vector(case: dict[str, Any]) -> None:
-    limits = dkim.Limits(
+    limits = Limits(
         min_rsa_bits=SUITE["min_rsa_bits"],
         max_rsa_bits=SUITE["max_rsa_bits"],
         clock_allowance_s=SUITE["clock_allowance_s"],

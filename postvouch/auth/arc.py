@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from postvouch.auth.arcresults import dmarc_pass
 from postvouch.auth.arcset import SEAL, SIGNATURE, Set, Tags, collect, digests
+from postvouch.auth.questions import OUT_OF_TIME
 from postvouch.auth.result import ArcFinding, Result
 from postvouch.auth.signature import BadSignature, Signature, Signer, parse_message_signature, parse_seal
 from postvouch.auth.verifier import Limits, Outcome, Verifier
@@ -31,7 +32,8 @@ def verify(
     """
     if not any(field.name[:4].lower() == b"arc-" for field in message.fields):
         return ArcFinding(result=Result.NONE)
-    chain = _Chain(Verifier(message, resolver, limits or Limits()), now, limits or Limits(), spent)
+    limits = limits or Limits()
+    chain = _Chain(Verifier(message, resolver, limits), now, limits, spent)
     try:
         return chain.verify()
     except BadSignature as bad:
@@ -118,4 +120,4 @@ class _Chain:
 
     def _in_time(self) -> None:
         if self._spent():
-            raise BadSignature(Result.TEMPERROR, "the computing time for this message is up")
+            raise BadSignature(Result.TEMPERROR, OUT_OF_TIME)

@@ -9,6 +9,7 @@ Nothing here raises: what can be wrong with a letter is a result.
 from collections.abc import Callable, Mapping
 
 from postvouch.auth.canonical import FWS
+from postvouch.auth.questions import OUT_OF_TIME
 from postvouch.auth.result import DkimFinding, Result
 from postvouch.auth.signature import (
     BadSignature,
@@ -22,8 +23,6 @@ from postvouch.auth.verifier import Limits, Outcome, Verifier
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Field, Message
 from postvouch.wire import taglist
-
-__all__ = ["Limits", "verify"]
 
 
 def verify(
@@ -42,7 +41,7 @@ def verify(
     verifier = Verifier(message, resolver, limits)
     there = verifier.index.get(b"dkim-signature", [])
     findings = [
-        DkimFinding(result=Result.TEMPERROR, reason="the computing time for this message is up")
+        DkimFinding(result=Result.TEMPERROR, reason=OUT_OF_TIME)
         if spent()
         else _check(verifier, field, now, limits)
         for field in there[: limits.max_signatures]

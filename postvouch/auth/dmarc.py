@@ -22,6 +22,9 @@ from postvouch.values.address import (
 )
 from postvouch.values.dns import DnsUnavailable, Resolver, Status
 
+MAX_QUESTIONS = 100
+"""The walks of an author, of SPF and of ten signatures, all at their longest and apart, stay below."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -73,7 +76,7 @@ def evaluate(
     both = discovery == "both-log-differences" and suffixes is not None
     if both:
         # What the walk has asked the list's way does not ask again.
-        resolver = Questions(resolver)
+        resolver = Questions(resolver, MAX_QUESTIONS)
     judged = judge(author, spf, dkim, resolver, by_list=discovery == "psl", suffixes=suffixes)
     finding = DmarcFinding(
         result=judged.result,
@@ -119,7 +122,7 @@ def judge(
     """Evaluate DMARC with all its detail. RFC 9989 §5.3.1: exactly one Author Domain, or no validation."""
     match author:
         case OneAuthor(address):
-            questions = Questions(resolver)
+            questions = Questions(resolver, MAX_QUESTIONS)
             way: Discovery
             if by_list and suffixes is not None:
                 way = ByList(address.domain, questions, suffixes)

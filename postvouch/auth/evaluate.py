@@ -22,8 +22,9 @@ from postvouch.auth.result import (
     Result,
     SpfFinding,
 )
+from postvouch.auth.verifier import Limits
 from postvouch.values.address import Author, MalformedAuthor, OneAuthor, parse_author
-from postvouch.values.dns import DnsUnavailable, Records, Resolver
+from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
 
 MAX_QUESTIONS = 1000
@@ -41,25 +42,12 @@ class Options:
     temperror. ``discovery`` as in the setting verify.discovery; ``suffixes`` is the list that it goes by.
     """
 
-    limits: dkim.Limits = field(default_factory=dkim.Limits)
+    limits: Limits = field(default_factory=Limits)
     discovery: str = "treewalk"
     suffixes: Suffixes | None = None
     arc: bool = True
     iprev: bool = True
     spent: Callable[[], bool] = lambda: False
-
-
-class _Bounded:
-    """A resolver that ends with the computing time: behind every question there is work."""
-
-    def __init__(self, resolver: Resolver, spent: Callable[[], bool]) -> None:
-        self._resolver = resolver
-        self._spent = spent
-
-    def lookup(self, name: str, kind: str) -> Records:
-        if self._spent():
-            raise DnsUnavailable("the computing time for this message is up")
-        return self._resolver.lookup(name, kind)
 
 
 def evaluate(message: Message, resolver: Resolver, now: float, options: Options | None = None) -> Findings:
@@ -69,7 +57,7 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
     §2.4); ``helo`` is always HELO.
     """
     options = options or Options()
-    asked = Questions(_Bounded(resolver, options.spent), MAX_QUESTIONS)
+    asked = Questions(resolver, MAX_QUESTIONS, options.spent)
     client = message.client
     author = _author(message)
     _kept(

@@ -3,10 +3,10 @@
 from dataclasses import fields
 from typing import Any
 
-from postvouch.auth import dkim
 from postvouch.auth.evaluate import Options
 from postvouch.auth.policy import Policy
 from postvouch.auth.psl import Suffixes
+from postvouch.auth.verifier import Limits
 from postvouch.config.schema import Config
 from postvouch.config.verdict import Verdict
 from postvouch.values.network import networks
@@ -35,7 +35,7 @@ def options_of(config: Config, suffixes: Suffixes | None) -> Options:
     """
     verify = config.verify
     return Options(
-        limits=dkim.Limits(min_rsa_bits=verify.min_rsa_bits, max_signatures=verify.max_signatures),
+        limits=Limits(min_rsa_bits=verify.min_rsa_bits, max_signatures=verify.max_signatures),
         discovery=verify.discovery,
         suffixes=suffixes,
         arc=verify.arc,
