@@ -24,9 +24,6 @@ from postvouch.values.address import OneAuthor
 from postvouch.values.decision import Decision, InsertField
 from postvouch.values.message import Field, Message
 
-MAX_LOOKUPS = 400
-"""DNS questions for one message: two SPF checks with all that RFC 7208 allows them, keys, DMARC."""
-
 _SHOWN = 4
 """Signatures that a log line names."""
 
@@ -59,7 +56,7 @@ class Verifier:
             findings = evaluate.unchecked(message, "not checked: mail of our own")
             facts: tuple[tuple[str, str], ...] = ()
         else:
-            resolver = self.resolver.for_message(self.dns.message_timeout, MAX_LOOKUPS)
+            resolver = self.resolver.for_message(self.dns.message_timeout)
             options = replace(self._options, spent=budget(self._settings.cpu_limit))
             findings = evaluate.evaluate(message, resolver, time.time(), options)
             facts = facts_of(findings)

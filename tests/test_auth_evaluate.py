@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.auth import decide, dkim, dmarc, spf
+from postvouch.auth.authres import parse
 from postvouch.auth.evaluate import evaluate, unchecked
-from postvouch.auth.header import format_field, parse, removals
+from postvouch.auth.header import format_field, removals
+from postvouch.auth.policy import Policy
 from postvouch.auth.result import Findings, Result
 from postvouch.values.address import Address, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.dns import DnsUnavailable
@@ -135,7 +137,7 @@ def test_our_own_mail_has_findings_without_a_question() -> None:
     ],
 )
 def test_a_broken_from_cannot_dodge_the_anti_spoofing_rule(value: bytes) -> None:
-    policy = decide.Policy(domains=("our.example",))
+    policy = Policy(domains=("our.example",))
     found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
     assert decide.decide(found, policy, CLIENT, Envelope()).code == "spoof"
 
@@ -144,13 +146,13 @@ def test_a_broken_from_cannot_dodge_the_anti_spoofing_rule(value: bytes) -> None
     "value", [b" <x@far.example", b" x@notour.example (", b" x@our.example.evil.example <", b""]
 )
 def test_a_broken_from_of_a_stranger_is_only_that(value: bytes) -> None:
-    policy = decide.Policy(domains=("our.example",))
+    policy = Policy(domains=("our.example",))
     found = evaluate(letter(Field(b"From", value)), zone(*FAR), NOW)
     assert decide.decide(found, policy, CLIENT, Envelope()).code in ("bad-author", "no-author")
 
 
 def test_our_name_in_a_display_name_is_no_claim() -> None:
-    policy = decide.Policy(domains=("our.example",))
+    policy = Policy(domains=("our.example",))
     found = evaluate(
         letter(Field(b"From", b' "bob@our.example via list" <alice@far.example>')), zone(*FAR), NOW
     )

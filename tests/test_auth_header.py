@@ -40,8 +40,8 @@ NOTHING = Findings(
 )
 
 
-def read(value: str) -> header.Parsed:
-    return header.parse(value.replace("\n", "\r\n").encode())
+def read(value: str) -> authres.Parsed:
+    return authres.parse(value.replace("\n", "\r\n").encode())
 
 
 def test_the_field_of_a_good_letter() -> None:
@@ -146,8 +146,8 @@ def test_a_name_in_dns_that_is_no_hosts_is_not_written(name: str) -> None:
 
 @given(st.text(max_size=80) | st.sampled_from(["()", "\\", ")", "a\tb", "x" * 300]))
 def test_a_comment_is_written_as_one_comment_or_not_at_all(comment: str) -> None:
-    info = header.ResInfo(method="spf", result="none", comment=comment)
-    value = authres.write(OURS, [info, header.ResInfo(method="dkim", result="none")])
+    info = authres.ResInfo(method="spf", result="none", comment=comment)
+    value = authres.write(OURS, [info, authres.ResInfo(method="dkim", result="none")])
     assert value.isascii()
     got = read(value)
     assert got.comments in ((comment,), ())
@@ -270,7 +270,7 @@ def test_no_sender_can_write_a_result_or_a_line_of_his_own(
 )
 def test_an_encoded_word_of_the_sender_is_not_written_whoever_would_decode_it(local: str) -> None:
     for name, value in (("smtp.mailfrom", f"{local}@far.example"), ("header.i", local), ("smtp.helo", local)):
-        info = header.ResInfo(
+        info = authres.ResInfo(
             method="spf", result="fail", properties=((name, value),), reason=local, comment=local
         )
         written = authres.write(OURS, [info])
@@ -284,8 +284,8 @@ def test_an_encoded_word_of_the_sender_is_not_written_whoever_would_decode_it(lo
 @given(st.binary(max_size=80))
 def test_any_octets_are_read_or_refused(junk: bytes) -> None:
     for value in (junk, b"mx.our.example; " + junk, b"mx.our.example; spf=pass " + junk):
-        with contextlib.suppress(header.AuthresError):
-            header.parse(value)
+        with contextlib.suppress(authres.AuthresError):
+            authres.parse(value)
         header.claims(value, OURS)
 
 
@@ -423,8 +423,8 @@ def test_the_longest_field_is_read_in_a_moment(value: bytes) -> None:
     """As long as Postfix lets a field be (header_size_limit)."""
     begin = time.process_time()
     header.claims(value + b"mx.our.example; x", OURS)
-    with pytest.raises(header.AuthresError):
-        header.parse(value + b"!;")
+    with pytest.raises(authres.AuthresError):
+        authres.parse(value + b"!;")
     assert time.process_time() - begin < 1.5
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 
-from postvouch.auth import decide, header
+from postvouch.auth import authres, decide, header
+from postvouch.auth.policy import Policy
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import parse_author
 from postvouch.values.message import Client, Envelope
 from postvouch.values.network import networks
 
-POLICY = decide.Policy(domains=("our.example",), internal=networks(("127.0.0.0/8", "::1/128", "192.0.2.4")))
+POLICY = Policy(domains=("our.example",), internal=networks(("127.0.0.0/8", "::1/128", "192.0.2.4")))
 LOCAL = Client(address="127.0.0.1", name="localhost", local=True)
 STRANGER = Client(address="203.0.113.9")
 
@@ -51,7 +52,7 @@ def test_the_word_is_written_for_the_author_domain_and_read_back() -> None:
     value = header.format_field(
         "mx.our.example", findings, client=LOCAL, envelope=Envelope(), vouched="local"
     )
-    last = header.parse(value.encode()).results[-1]
+    last = authres.parse(value.encode()).results[-1]
     assert (last.method, last.result) == ("x-origin", "pass")
     assert last.properties == (("header.from", "our.example"), ("policy.by", "local"))
 

@@ -16,6 +16,7 @@ from postvouch.cli.jsonlcase import read_case
 from postvouch.cli.jsonlresult import removed
 from postvouch.cli.zonefile import Budget
 from postvouch.config.verdict import Verdict
+from postvouch.host.dns import MESSAGE_LOOKUPS
 from postvouch.host.log import Log
 from postvouch.milters import verify
 from postvouch.values.decision import InsertField, RemoveField
@@ -59,8 +60,8 @@ class World:
     def __init__(self, zone):
         self.zone = zone
 
-    def for_message(self, seconds, lookups):
-        return Budget(self.zone, lookups)
+    def for_message(self, seconds):
+        return Budget(self.zone, MESSAGE_LOOKUPS)
 
 
 def by_the_daemon(line, octets, config):

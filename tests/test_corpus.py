@@ -25,6 +25,7 @@ from postvouch.cli import verdict
 from postvouch.cli.letter import read_letter
 from postvouch.cli.zonefile import Budget, ZoneFile
 from postvouch.config.load import load
+from postvouch.host.dns import MESSAGE_LOOKUPS
 from postvouch.host.log import Log, format_line
 from postvouch.milters import verify
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor
@@ -123,8 +124,8 @@ class World:
     def __init__(self, zone):
         self.zone = zone
 
-    def for_message(self, seconds, lookups):
-        return Budget(self.zone, lookups)
+    def for_message(self, seconds):
+        return Budget(self.zone, MESSAGE_LOOKUPS)
 
 
 def handed_over(message, handler, size):
@@ -289,7 +290,7 @@ def test_what_must_happen_to_this_letter_happens(folder, config_of, monkeypatch)
     # What one step takes may come on top, and this machine may be a slow one.
     assert thread_time() - began < 1.5 * config.verify.cpu_limit
     field, parsed = field_of(decision)
-    judged = verdict.judge(message, Budget(case.zone, verify.MAX_LOOKUPS), now=case.now, config=config)
+    judged = verdict.judge(message, Budget(case.zone, MESSAGE_LOOKUPS), now=case.now, config=config)
     internal = decide.is_internal(case.client, handler._policy)
     if not internal:
         # The command is the daemon's twin, and knows the findings.

@@ -12,7 +12,7 @@ import pytest
 from dnsserver import serving
 from postfixplay import Daemon, Header, Outcome, Postfix, running
 
-from postvouch.auth import header as results
+from postvouch.auth import authres
 from postvouch.auth.result import DkimFinding, Result
 from postvouch.milters import verify
 from postvouch.sign import dkim, record
@@ -101,7 +101,7 @@ def ours(outcome: Outcome) -> str:
     (value,) = outcome.inserted("Authentication-Results")
     assert value.startswith(" mx.our.example;")
     assert "\r" not in value
-    assert results.parse(value.strip().encode()).authserv_id == "mx.our.example"
+    assert authres.parse(value.strip().encode()).authserv_id == "mx.our.example"
     return value.replace("\n", "")
 
 

@@ -16,9 +16,7 @@ from postvouch.values.address import AddressError, MissingAuthor, OneAuthor, Sev
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject, Verdict, action_of
 from postvouch.values.domain import owned
 from postvouch.values.message import Client, Envelope
-from postvouch.values.network import Network, networks, within
-
-__all__ = ["LOOPBACK", "Policy", "Ruling", "decide", "is_internal", "vouched"]
+from postvouch.values.network import networks, within
 
 OK = "ok"
 INTERNAL = "internal"
@@ -45,6 +43,7 @@ _REPLIES = {
 }
 
 _EXEMPTIONS = (OWN_HOST, *exempt.CODES)
+_LOOPBACK = networks(("127.0.0.0/8", "::1/128"))
 
 Hit = tuple[str, str]
 """A rule that applies: its reason code and its action."""
@@ -73,9 +72,6 @@ class Ruling:
     def override(self) -> str:
         """The exemption that kept an action from this letter, as its code; "" for none."""
         return self.code if self.code in _EXEMPTIONS else ""
-
-
-LOOPBACK: tuple[Network, ...] = networks(("127.0.0.0/8", "::1/128"))
 
 
 def is_internal(client: Client, policy: Policy) -> bool:
@@ -107,7 +103,7 @@ def vouched(findings: Findings, policy: Policy, client: Client) -> str:
         return "local"
     if within(client.address, policy.internal):
         # A content filter brings strangers' letters back over the loopback.
-        return "" if within(client.address, LOOPBACK) else "internal"
+        return "" if within(client.address, _LOOPBACK) else "internal"
     return "aligned" if _proven(findings, policy) else ""
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import replace
 
-from postvouch.auth.authres import AuthresError, Parsed, ResInfo, parse, write
+from postvouch.auth.authres import ResInfo, write
 from postvouch.auth.exempt import proves_list
 from postvouch.auth.result import (
     ArcFinding,
@@ -22,20 +22,6 @@ from postvouch.auth.result import (
 from postvouch.values.address import OneAuthor
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Client, Envelope, Message
-
-__all__ = [
-    "FIELD_NAME",
-    "LIST",
-    "MARK",
-    "ORIGIN",
-    "AuthresError",
-    "Parsed",
-    "ResInfo",
-    "claims",
-    "format_field",
-    "parse",
-    "removals",
-]
 
 FIELD_NAME = "Authentication-Results"
 ORIGIN = "x-origin"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from postvouch.values.network import Network
 
 ACCEPT, MARK, QUARANTINE, DEFER, REJECT = ACTIONS = ("accept", "mark", "quarantine", "defer", "reject")
-"""From the mildest to the sternest."""
+"""From the mildest to the sternest; of several rules that apply the sternest wins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

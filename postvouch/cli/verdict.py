@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from postvouch.auth import decide, exempt, header
 from postvouch.auth.evaluate import Options, evaluate
+from postvouch.auth.policy import Policy
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.cli import output
 from postvouch.config.policy import options_of, policy_of
@@ -77,7 +78,7 @@ def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -
 
 
 @lru_cache(maxsize=16)
-def _engine(config: Config) -> tuple[decide.Policy, Options]:
+def _engine(config: Config) -> tuple[Policy, Options]:
     """What one configuration comes to, made once for all the letters of a run."""
     listed, _ = suffixes.load(config.verify.public_suffixes)
     # A letter in a file came from nowhere; the loopback is not meant.

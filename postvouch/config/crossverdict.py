@@ -3,8 +3,8 @@
 import re
 from ipaddress import ip_network
 
+from postvouch.auth.policy import ACTIONS, MARK
 from postvouch.config.checks import HOST, Checks
-from postvouch.config.verdict import ACTIONS
 from postvouch.values.domain import owned
 
 _URL = re.compile(r"https?://[!-~]+")
@@ -35,7 +35,7 @@ def _own(c: Checks) -> None:
     names = ("verdict.own_fail", "verdict.own_temperror")
     if verdict.mode == "enforce" and verdict.own_fail == "accept":
         c.warning('verdict.own_fail = "accept": spoofs of ours are let in', names[0], "verdict.mode")
-    if ACTIONS.index(verdict.own_fail) > ACTIONS.index("mark") and verdict.own_temperror == "accept":
+    if ACTIONS.index(verdict.own_fail) > ACTIONS.index(MARK) and verdict.own_temperror == "accept":
         c.warning(
             'verdict.own_temperror = "accept": a spoof of ours gets in while DNS fails, or is made to',
             *reversed(names),

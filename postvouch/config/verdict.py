@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
+from postvouch.auth.policy import ACTIONS
 from postvouch.config.kinds import Domain, Network, setting
-
-ACTIONS = ("accept", "mark", "quarantine", "defer", "reject")
-"""From the mildest to the sternest; of several rules that apply the sternest wins."""
 
 PATIENT = ACTIONS[:-1]
 """For what DNS trouble leaves open: nothing is refused for good that may be true."""

@@ -5,7 +5,7 @@ and puts its own above its own Received field; so only the topmost field counts,
 fields. Below one it would be somebody else's claim, from a day when the mx did not verify.
 """
 
-from postvouch.auth import header
+from postvouch.auth import authres, header
 from postvouch.values.domain import AddressError, parse_domain
 from postvouch.values.message import Message
 
@@ -31,8 +31,8 @@ def doubt(message: Message, domain: str, vouching_id: str) -> str:
 
 def _doubt_in(value: bytes, domain: str, vouching_id: str) -> str:
     try:
-        parsed = header.parse(value)
-    except header.AuthresError:
+        parsed = authres.parse(value)
+    except authres.AuthresError:
         return "the topmost Authentication-Results field is malformed"
     if parsed.authserv_id.rstrip(".").lower() != vouching_id.rstrip(".").lower() or parsed.version not in (
         None,
@@ -51,7 +51,7 @@ def _doubt_in(value: bytes, domain: str, vouching_id: str) -> str:
     return f"{vouching_id} says dmarc=pass for another From: domain"
 
 
-def _says_pass_for(info: header.ResInfo, domain: str) -> bool:
+def _says_pass_for(info: authres.ResInfo, domain: str) -> bool:
     judged = [text for name, text in info.properties if name == "header.from"]
     try:
         return info.result == "pass" and len(judged) == 1 and parse_domain(judged[0]) == domain
