@@ -5,8 +5,7 @@ back to it, a signature, SPF, a chain of seals. Only the author's domain is a me
 author (``author_excused``) and nothing else.
 """
 
-from collections.abc import Iterable
-
+from postvouch.auth.listid import proves_list
 from postvouch.auth.policy import Policy
 from postvouch.auth.result import ArcFinding, Findings, Result
 from postvouch.values.address import OneAuthor
@@ -50,23 +49,6 @@ def author_excused(findings: Findings, policy: Policy) -> bool:
     """Whether the author's domain is one of those whose failures count for nothing; not asked for ours."""
     author = findings.author
     return isinstance(author, OneAuthor) and owned(author.address.domain, policy.exempt_domains) != ""
-
-
-def proves_list(findings: Findings, lists: Iterable[str], result: Result) -> bool:
-    """Whether List-Id names one of ``lists``, or one below, and DKIM or SPF has ``result`` for its host.
-
-    List-Id alone is anybody's to write. The host is the name without its first label (RFC 2919 §2) or the
-    name itself; above the listed name it is taken up to one label, and never a single label: far.example
-    speaks for dev.far.example, and not for dev.lists.far.example unless lists.far.example is listed.
-    """
-    dots = [listed.count(".") for listed in lists if owned(findings.list_id, (listed,))]
-    if not dots:
-        return False
-    domains = [found.d.lower() for found in findings.dkim if found.result is result]
-    if findings.spf.result is result and findings.spf.identity == "mailfrom":
-        domains.append(findings.spf.domain.lower())
-    fewest = max(1, min(dots) - 1)
-    return any(domain.count(".") >= fewest and owned(findings.list_id, (domain,)) for domain in domains)
 
 
 def _believed(arc: ArcFinding, findings: Findings, policy: Policy) -> bool:

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import replace
 
 from postvouch.auth.authres import ResInfo, write
-from postvouch.auth.exempt import proves_list
+from postvouch.auth.listid import proves_list
 from postvouch.auth.result import (
     ArcFinding,
     DkimFinding,
