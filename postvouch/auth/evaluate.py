@@ -89,50 +89,40 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
         lambda: dkim.verify(message, asked, now, options.limits, options.spent),
         lambda why: (DkimFinding(result=Result.TEMPERROR, reason=why),),
     )
-    policy = _kept(
+    judged = _kept(
         lambda: dmarc.evaluate(
-            author,
-            mail_from,
-            signatures,
-            asked,
-            discovery=options.discovery,
-            suffixes=options.suffixes,
+            author, mail_from, signatures, asked, discovery=options.discovery, suffixes=options.suffixes
         ),
         lambda why: DmarcFinding(result=Result.TEMPERROR, reason=why),
     )
     reasons = (mail_from.reason, *(finding.reason for finding in signatures))
-    if policy.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
+    if judged.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
         # Our own fault refuses nobody's mail for good.
-        policy = replace(policy, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
-    chain = None
+        judged = replace(judged, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
+    chain = names = None
     if options.arc:
         # After the rest, which must not want for DNS because of it.
         chain = _kept(
             lambda: arc.verify(message, asked, now, options.limits, options.spent),
             lambda why: ArcFinding(result=Result.TEMPERROR, reason=why),
         )
-    named = None
     if options.iprev:
         # sendmail(1) has no client, though cleanup(8) names one.
-        named = _kept(
+        names = _kept(
             lambda: iprev.check("" if client.local else client.address, client.name, asked),
             lambda why: IprevFinding(result=Result.TEMPERROR, reason=why),
         )
-    names = (
-        ()
-        if isinstance(author, OneAuthor)
-        else _kept(lambda: mentioned([each.value for each in message.named(b"from")]), lambda _: ())
-    )
+    others = () if isinstance(author, OneAuthor) else _kept(lambda: mentioned(_from(message)), lambda _: ())
     return Findings(
         spf=mail_from,
         helo=helo,
         dkim=signatures,
-        dmarc=policy,
+        dmarc=judged,
         arc=chain,
-        iprev=named,
+        iprev=names,
         list_id=_kept(lambda: list_id(message), lambda _: ""),
         author=author,
-        mentioned=names,
+        mentioned=others,
     )
 
 
@@ -147,10 +137,11 @@ def unchecked(message: Message, why: str) -> Findings:
 
 
 def _author(message: Message) -> Author:
-    return _kept(
-        lambda: parse_author([each.value for each in message.named(b"from")]),
-        lambda why: MalformedAuthor(why),
-    )
+    return _kept(lambda: parse_author(_from(message)), MalformedAuthor)
+
+
+def _from(message: Message) -> list[bytes]:
+    return [each.value for each in message.named(b"from")]
 
 
 def _kept(work: Callable[[], T], otherwise: Callable[[str], T]) -> T:
