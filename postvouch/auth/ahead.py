@@ -12,9 +12,10 @@ from postvouch.auth.orgdomain import ByWalk
 from postvouch.auth.psl import Suffixes
 from postvouch.auth.questions import Questions
 from postvouch.auth.result import Result, SpfFinding
-from postvouch.auth.signature import BadSignature, domain_or_nothing, selector
+from postvouch.auth.signature import BadSignature, domain_in, key_name, selector
 from postvouch.values.address import Author, OneAuthor
 from postvouch.values.dns import DnsUnavailable
+from postvouch.values.domain import domain_or_nothing
 from postvouch.values.message import Message
 from postvouch.wire import taglist
 
@@ -52,8 +53,7 @@ def ask(
 def _sender_domain(message: Message) -> str:
     """The domain that SPF will speak of."""
     sender = message.envelope.sender
-    written = sender.rpartition("@")[2] if sender else message.client.helo
-    return domain_or_nothing(written.encode("utf-8", "replace"))
+    return domain_or_nothing(sender.rpartition("@")[2] if sender else message.client.helo)
 
 
 def _signers(message: Message, most: int) -> Iterator[tuple[str, str]]:
@@ -61,14 +61,16 @@ def _signers(message: Message, most: int) -> Iterator[tuple[str, str]]:
     for field in message.named(b"dkim-signature")[:most]:
         with suppress(taglist.ProtocolError, BadSignature):
             tags = taglist.parse(field.value)
-            if name := domain_or_nothing(tags.get(b"d", b"")):
-                yield name, f"{selector(tags.get(b's', b''))}._domainkey.{name}"
+            if name := domain_in(tags.get(b"d", b"")):
+                yield name, key_name(selector(tags.get(b"s", b"")), name)
 
 
 def _related(one: str, other: str, suffixes: Suffixes | None) -> bool:
     """Whether both may be of one organisation, as far as can be said without DNS."""
-    if one == other or suffixes is None:
-        return one == other or _ends_alike(one, other, 2)
+    if one == other:
+        return True
+    if suffixes is None:
+        return _ends_alike(one, other, 2)
     return suffixes.registrable(one) == suffixes.registrable(other) != ""
 
 

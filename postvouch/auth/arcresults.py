@@ -6,7 +6,7 @@ A sealer's word, to be believed as far as the sealer is. Only what cannot be rea
 import re
 
 from postvouch.auth import authres
-from postvouch.values.address import AddressError, parse_domain
+from postvouch.values.domain import domain_or_nothing
 
 MAX_OCTETS = 8192
 """Longer texts are not read; honest ones have some hundred octets."""
@@ -30,9 +30,4 @@ def dmarc_pass(claims: bytes) -> str:
     if parsed.version not in (None, 1) or len(results) != 1 or results[0].method_version != 1:
         return ""
     names = [value for name, value in results[0].properties if name == "header.from"]
-    if results[0].result != "pass" or len(names) != 1:
-        return ""
-    try:
-        return parse_domain(names[0])
-    except AddressError:
-        return ""
+    return domain_or_nothing(names[0]) if results[0].result == "pass" and len(names) == 1 else ""

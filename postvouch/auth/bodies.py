@@ -4,7 +4,7 @@ So that a letter of 50 MB is never held in memory. Which forms are wanted is kno
 is in; their number is bounded, since each costs a pass over the body.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from postvouch.auth.canonical import BodyHasher
@@ -66,7 +66,7 @@ class BodyHashes:
         return {form: (hasher.finish(), hasher.length) for form, hasher in self._hashers}
 
 
-def digests(message: Message) -> Mapping[Form, tuple[bytes, int]]:
+def digests(message: Message) -> Digests:
     """Those that came with the message, or made now from the body that it holds."""
     if message.digests is not None:
         return message.digests

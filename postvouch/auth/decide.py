@@ -12,9 +12,9 @@ from postvouch.auth.policy import ACCEPT, ACTIONS, DEFER, MARK, QUARANTINE, REJE
 from postvouch.auth.result import Findings, Result
 from postvouch.srs import codec
 from postvouch.values import reply
-from postvouch.values.address import AddressError, MissingAuthor, OneAuthor, SeveralAuthors, parse_domain
+from postvouch.values.address import MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject, Verdict, action_of
-from postvouch.values.domain import owned
+from postvouch.values.domain import domain_or_nothing, owned
 from postvouch.values.message import Client, Envelope
 from postvouch.values.network import networks, within
 
@@ -156,11 +156,8 @@ def _sender_home(envelope: Envelope, policy: Policy) -> str:
     An SRS sender of ours that comes back is no claim: who forwards what we forwarded keeps it. Its hash is
     checked where a bounce to it arrives.
     """
-    local, _, domain = envelope.sender.rpartition("@")
-    try:
-        domain = parse_domain(domain)
-    except AddressError:
-        return ""
+    local, _, written = envelope.sender.rpartition("@")
+    domain = domain_or_nothing(written)
     if domain in policy.srs_domains and codec.is_tagged(local):
         return ""
     return owned(domain, policy.domains)

@@ -13,7 +13,7 @@ from postvouch.auth.questions import OUT_OF_TIME
 from postvouch.auth.result import DkimFinding, Result
 from postvouch.auth.signature import (
     BadSignature,
-    domain_or_nothing,
+    domain_in,
     parse_signature,
     printable,
     unambiguous,
@@ -68,7 +68,7 @@ def _check(verifier: Verifier, field: Field, now: float, limits: Limits) -> Dkim
 def _finding(outcome: Outcome, tags: Mapping[bytes, bytes]) -> DkimFinding:
     return DkimFinding(
         result=outcome.result,
-        d=domain_or_nothing(tags.get(b"d", b"")),
+        d=domain_in(tags.get(b"d", b"")),
         s=printable(tags.get(b"s", b"")),
         a=printable(tags.get(b"a", b"")),
         i=printable(unquote(tags.get(b"i", b""))),

@@ -7,8 +7,8 @@ none: the address is not known, so that there is nothing to ask for; such a resu
 from ipaddress import IPv4Address, IPv6Address
 
 from postvouch.auth.result import IprevFinding, Result
-from postvouch.values.address import AddressError, parse_domain
 from postvouch.values.dns import DnsUnavailable, Resolver, Status
+from postvouch.values.domain import domain_or_nothing
 from postvouch.values.network import client_address
 
 MAX_NAMES = 10
@@ -24,18 +24,10 @@ def check(address: str, name: str, resolver: Resolver) -> IprevFinding:
     client = client_address(address)
     if client is None:
         return IprevFinding(result=Result.NONE, reason="the address of the client is not known")
-    known = _host(name)
+    known = domain_or_nothing(name)
     if known and known != "unknown":
         return IprevFinding(result=Result.PASS, name=known, reason=f"{known} leads back to {client}")
     return _Search(client, resolver).run()
-
-
-def _host(name: str) -> str:
-    """The name in lower-case A-labels, "" for what is no name of a host."""
-    try:
-        return parse_domain(name)
-    except AddressError:
-        return ""
 
 
 class _Search:
@@ -52,7 +44,7 @@ class _Search:
         if not names:
             return self._say(Result.PERMERROR, f"{self._client} has no name")
         trouble = ""
-        for name in filter(None, map(_host, names[:MAX_NAMES])):
+        for name in filter(None, map(domain_or_nothing, names[:MAX_NAMES])):
             try:
                 if self._leads_back(name):
                     return self._say(Result.PASS, f"{name} leads back to {self._client}", name)

@@ -6,7 +6,7 @@ them by itself where an admin wants it as in RFC 7489 §3.2 (docs/decisions/0003
 
 from dataclasses import dataclass
 
-from postvouch.values.domain import AddressError, parse_domain
+from postvouch.values.domain import AddressError, domain_or_nothing, parse_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Suffixes:
 
     def is_suffix(self, name: str) -> bool:
         """Whether anyone may register below ``name``; so below every name of one label that is not listed."""
-        folded = _folded(name)
+        folded = domain_or_nothing(name)
         return bool(folded) and self._suffix(folded) == folded
 
     def registrable(self, name: str) -> str:
@@ -48,7 +48,7 @@ class Suffixes:
 
         "" for a public suffix itself and for what is no domain name.
         """
-        folded = _folded(name)
+        folded = domain_or_nothing(name)
         suffix = self._suffix(folded)
         if folded == suffix:
             return ""
@@ -64,10 +64,3 @@ class Suffixes:
             if here in self.rules or "*." + above in self.rules:
                 return here
         return labels[-1]
-
-
-def _folded(name: str) -> str:
-    try:
-        return parse_domain(name)
-    except AddressError:
-        return ""

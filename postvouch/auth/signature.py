@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from postvouch.auth.canonical import FWS
 from postvouch.auth.keyrecord import decode_base64, list_of
 from postvouch.auth.result import Result
-from postvouch.values.address import AddressError, parse_domain
+from postvouch.values.domain import AddressError, domain_or_nothing, parse_domain
 from postvouch.wire import taglist
 
 _SELECTOR = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
@@ -42,8 +42,8 @@ class Signer:
 
     @property
     def key_name(self) -> str:
-        """Where DNS has the key (RFC 6376 §3.6.2.1)."""
-        return f"{self.s}._domainkey.{self.d}"
+        """Where DNS has the key."""
+        return key_name(self.s, self.d)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def _signer(tags: Mapping[bytes, bytes], identity: bytes | None) -> Signer:
         raise permerror("historic algorithm rsa-sha1 (RFC 8301)")
     if algorithm not in _KINDS:
         raise permerror("unknown algorithm")
-    d = domain_or_nothing(tags[b"d"])
+    d = domain_in(tags[b"d"])
     if not d:
         raise permerror("d= is not a domain name")
     if "." not in d:
@@ -189,11 +189,17 @@ def number(tags: Mapping[bytes, bytes], name: bytes) -> int:
     return int(digits or b"0") if len(digits) <= 12 else _FOREVER
 
 
-def domain_or_nothing(value: bytes) -> str:
+def domain_in(value: bytes) -> str:
+    """The domain in a tag, in lower-case A-labels; "" for what is none."""
     try:
-        return parse_domain(value.decode("utf-8"))
-    except (AddressError, UnicodeDecodeError):
+        return domain_or_nothing(value.decode("utf-8"))
+    except UnicodeDecodeError:
         return ""
+
+
+def key_name(s: str, d: str) -> str:
+    """Where DNS has the key (RFC 6376 §3.6.2.1)."""
+    return f"{s}._domainkey.{d}"
 
 
 def selector(value: bytes) -> str:
@@ -217,7 +223,7 @@ def _identity_domain(value: bytes | None, d: str) -> str:
     if value is None:
         return d
     _, at, domain = unquote(value).rpartition(b"@")
-    name = domain_or_nothing(domain)
+    name = domain_in(domain)
     if not at or not name:
         raise permerror("signature syntax error: i= is not an address")
     if name != d and not name.endswith("." + d):

@@ -29,6 +29,14 @@ def parse_domain(text: str) -> str:
     return fold(text.removesuffix("."))
 
 
+def domain_or_nothing(text: str) -> str:
+    """``parse_domain`` for strangers' words that may be anything: "" for what is no domain name."""
+    try:
+        return parse_domain(text)
+    except AddressError:
+        return ""
+
+
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """``parse_domain`` for places whose grammar has no last dot (RFC 5321 §4.1.2, RFC 5322 §3.4.1)."""
