@@ -42,7 +42,7 @@ def _author(octets: bytes) -> str:
         # What we write of it is read as the same again.
         assert address.parse_address(str(found.address)) == found.address
         domain = found.address.domain
-        assert "." not in domain or domain in mentioned.mentioned([octets])
+        assert "." not in domain or mentioned.mentions([octets], [domain])
     else:
         assert all("." in name for name in mentioned.mentioned([octets]))
     return type(found).__name__
