@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from postvouch.auth import bodies, decide, evaluate, header, receivedspf
+from postvouch.auth import bodies, decide, header, receivedspf
+from postvouch.auth.judge import judge
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result
 from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
@@ -50,43 +51,38 @@ class Verifier:
 
     def handle(self, message: Message) -> Decision:
         """Find out, rule, and write down what was found."""
-        client, envelope = message.client, message.envelope
-        internal = decide.is_internal(client, self._policy)
-        if internal:
-            findings = evaluate.unchecked(message, "not checked: mail of our own")
-            facts: tuple[tuple[str, str], ...] = ()
-        else:
-            resolver = self.resolver.for_message(self.dns.message_timeout)
-            options = replace(self._options, spent=budget(self._settings.cpu_limit))
-            findings = evaluate.evaluate(message, resolver, time.time(), options)
-            facts = facts_of(findings)
-        ruling = decide.decide(findings, self._policy, client, envelope)
-        field = header.format_field(
-            self._settings.authserv_id,
-            findings,
-            client=client,
-            envelope=envelope,
-            vouched=decide.vouched(findings, self._policy, client),
-            override=ruling.override,
-            note_dnssec=self._settings.note_dnssec,
+        settings = self._settings
+        judged = judge(
+            message,
+            self.resolver.for_message(self.dns.message_timeout),
+            time.time(),
+            options=replace(self._options, spent=budget(settings.cpu_limit)),
+            policy=self._policy,
+            authserv_id=settings.authserv_id,
+            note_dnssec=settings.note_dnssec,
         )
-        self._log.debug(message.queue_id, field)
-        removals = header.removals(message, self._settings.authserv_id)
-        more = (("would", ruling.would), ("forged", str(len(removals) or "")))
+        self._log.debug(message.queue_id, judged.field)
+        ruling = judged.ruling
+        checked = ruling.code != decide.INTERNAL
+        facts = facts_of(judged.findings) if checked else ()
+        more = (("would", ruling.would), ("forged", str(len(judged.removals) or "")))
         # Each goes above those before it, our results above all.
         added = []
-        if self._settings.received_spf and not internal:
+        if settings.received_spf and checked:
             value = receivedspf.format_value(
-                findings.spf, client=client, envelope=envelope, receiver=self._hostname
+                judged.findings.spf,
+                client=message.client,
+                envelope=message.envelope,
+                receiver=self._hostname,
             )
             added.append(InsertField(receivedspf.FIELD_NAME, value))
         if ruling.mark:
             added.append(InsertField(header.MARK, ruling.mark))
-        added.append(InsertField(header.FIELD_NAME, field))
+        added.append(InsertField(header.FIELD_NAME, judged.field))
         return Decision(
             verdict=ruling.verdict,
             code=ruling.code,
-            edits=(*removals, *added),
+            edits=(*judged.removals, *added),
             facts=(*facts, *((name, text) for name, text in more if text)),
             marked=bool(ruling.mark),
         )

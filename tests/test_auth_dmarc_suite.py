@@ -60,7 +60,7 @@ def test_the_suite_is_whole() -> None:
     assert len(CASES) == 161
 
 
-def judge(case: dict[str, Any], suffixes: Suffixes | None = None) -> tuple[dmarc.Judgement, list[str]]:
+def judge(case: dict[str, Any], suffixes: Suffixes | None = None) -> tuple[dmarc.Detail, list[str]]:
     """Our judgement of a case, and the names that were asked for TXT."""
     dns = SuiteZone(case["zone"])
     dkim = [DkimFinding(result=Result(s["result"]), d=s["d"]) for s in case["dkim"]]
@@ -69,7 +69,7 @@ def judge(case: dict[str, Any], suffixes: Suffixes | None = None) -> tuple[dmarc
     return judged, dns.asked
 
 
-def compare(judged: dmarc.Judgement, asked: list[str], want: dict[str, Any]) -> None:
+def compare(judged: dmarc.Detail, asked: list[str], want: dict[str, Any]) -> None:
     """All that a case expects; where it tolerates another result, that alone."""
     assert judged.result in want.get("accept", [want["result"]])
     assert judged.reason

@@ -27,7 +27,7 @@ MAX_QUESTIONS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Detail:
     """An evaluation with all its detail.
 
     ``record`` and ``record_domain``: what was found; ``policy`` and ``policy_tag``: what it asks for this
@@ -95,7 +95,7 @@ def evaluate(
     return replace(finding, difference=_difference(judged, other))
 
 
-def _difference(walked: Judgement, listed: Judgement) -> str:
+def _difference(walked: Detail, listed: Detail) -> str:
     """What the list would have said, in one line; "" where it makes no difference to anybody."""
     if walked.result is listed.result is Result.NONE:
         return ""
@@ -118,7 +118,7 @@ def judge(
     *,
     by_list: bool = False,
     suffixes: Suffixes | None = None,
-) -> Judgement:
+) -> Detail:
     """Evaluate DMARC with all its detail. RFC 9989 §5.3.1: exactly one Author Domain, or no validation."""
     match author:
         case OneAuthor(address):
@@ -136,7 +136,7 @@ def judge(
             reason = f"From: cannot be read: {why}"
         case _:
             reason = "From: holds no author"
-    return Judgement(result=Result.PERMERROR, reason=reason)
+    return Detail(result=Result.PERMERROR, reason=reason)
 
 
 class _Evaluation:
@@ -157,7 +157,7 @@ class _Evaluation:
         self._discovery = discovery
         self._trouble = ""
 
-    def run(self) -> Judgement:
+    def run(self) -> Detail:
         try:
             place = self._discovery.policy_record()
         except DnsUnavailable as error:
@@ -173,7 +173,7 @@ class _Evaluation:
             return self._say(Result.NONE, why, spf, dkim)
         return self._apply(*place)
 
-    def _apply(self, where: str, record: Record) -> Judgement:
+    def _apply(self, where: str, record: Record) -> Detail:
         spf, dkim = self._proven(strict_spf=record.strict_spf, strict_dkim=record.strict_dkim)
         passed = spf or any(dkim)
         undecided = "" if passed else self._undecided(record)
@@ -209,12 +209,12 @@ class _Evaluation:
         record: Record | None = None,
         policy: str = "",
         tag: str = "",
-    ) -> Judgement:
+    ) -> Detail:
         # Where an identical name passed under a record of its own, that name counts as the organisation
         # (§4.10.2), and "" says that the evaluation could do without.
         known = self._discovery.known()
         own = where if result is Result.PASS and where == self._domain else ""
-        return Judgement(
+        return Detail(
             result=result,
             reason=reason,
             domain=self._domain,

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from postvouch.auth.header import FIELD_NAME
+from postvouch.auth.judge import Judgement
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, IprevFinding, Result, SpfFinding
-from postvouch.cli.verdict import Judgement, reply
+from postvouch.cli.verdict import reply
 from postvouch.values.address import Author, MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Field

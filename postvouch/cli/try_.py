@@ -7,6 +7,7 @@ import click
 
 from postvouch import __version__
 from postvouch.auth import dkim as checker
+from postvouch.auth.judge import Judgement
 from postvouch.auth.result import Result
 from postvouch.cli import output, sample, verdict
 from postvouch.cli.jsonlresult import in_full
@@ -78,7 +79,7 @@ That is what the four daemons do beside Postfix, each on the host whose role nee
     postvouch --help                                                 the other verbs"""
 
 
-def _judge(letter: bytes, client: Client, sender: str) -> verdict.Judgement:
+def _judge(letter: bytes, client: Client, sender: str) -> Judgement:
     message = _read(letter, client, sender)
     return verdict.judge(message, ZoneFile(sample.ZONE), now=sample.NOW, config=_CONFIG)
 
@@ -122,9 +123,7 @@ def _rewrite() -> tuple[str, str]:
     return wrapped, back.value if isinstance(back, Found) else ""
 
 
-def _show(
-    honest: verdict.Judgement, spoof: verdict.Judgement, signed: dict[str, Any], wrapped: str, unwrapped: str
-) -> None:
+def _show(honest: Judgement, spoof: Judgement, signed: dict[str, Any], wrapped: str, unwrapped: str) -> None:
     output.heading(
         f"postvouch {__version__} on four small cases. No network: DNS is a zone inside this program."
     )

@@ -1,10 +1,12 @@
 """Judging a letter as postvouch-verify would, and showing the outcome to a person or a program."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from postvouch.auth import decide, exempt, header
-from postvouch.auth.evaluate import Options, evaluate
+from postvouch.auth import judge as core
+from postvouch.auth.evaluate import Options
+from postvouch.auth.judge import Judgement
 from postvouch.auth.policy import Policy
 from postvouch.auth.result import ArcFinding, DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.cli import output
@@ -13,7 +15,7 @@ from postvouch.config.schema import Config
 from postvouch.host import suffixes
 from postvouch.host.budget import budget
 from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, SeveralAuthors
-from postvouch.values.decision import Defer, Quarantine, Reject, RemoveField
+from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
 
@@ -44,36 +46,17 @@ WHY = {
 """What each reason code means, and which setting of [verdict] says what is done then."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What is known about a letter, what policy makes of it, and the field that would be written."""
-
-    findings: Findings
-    ruling: decide.Ruling
-    field: str
-    removals: tuple[RemoveField, ...]
-
-
 def judge(message: Message, resolver: Resolver, *, now: float, config: Config) -> Judgement:
-    """Evaluate one letter as the daemon does, under the policy of ``config``; every client is a stranger."""
+    """Judge one letter as the daemon does, under the policy of ``config``; every client is a stranger."""
     policy, options = _engine(config)
-    client, envelope = message.client, message.envelope
-    findings = evaluate(message, resolver, now, replace(options, spent=budget(config.verify.cpu_limit)))
-    ruling = decide.decide(findings, policy, client, envelope)
-    authserv_id = config.verify.authserv_id or "localhost"
-    return Judgement(
-        findings=findings,
-        ruling=ruling,
-        field=header.format_field(
-            authserv_id,
-            findings,
-            client=client,
-            envelope=envelope,
-            vouched=decide.vouched(findings, policy, client),
-            override=ruling.override,
-            note_dnssec=config.verify.note_dnssec,
-        ),
-        removals=tuple(header.removals(message, authserv_id)),
+    return core.judge(
+        message,
+        resolver,
+        now,
+        options=replace(options, spent=budget(config.verify.cpu_limit)),
+        policy=policy,
+        authserv_id=config.verify.authserv_id or "localhost",
+        note_dnssec=config.verify.note_dnssec,
     )
 
 
