@@ -1,4 +1,4 @@
-"""auth/judge.py: findings, ruling and field of one letter belong together. Whole letters are in test_corpus."""
+"""auth/judge.py: findings, ruling and field of one letter belong together. Whole letters: test_corpus.py."""
 
 import pytest
 from fakedns import zone
