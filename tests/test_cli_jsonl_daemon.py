@@ -11,10 +11,10 @@ from jsonlines import CONFIG, ask, b64
 from letters import message_of
 
 from postvouch.auth import header
+from postvouch.auth.questions import Questions
 from postvouch.cli import sample
 from postvouch.cli.jsonlcase import read_case
 from postvouch.cli.jsonlresult import removed
-from postvouch.cli.zonefile import Budget
 from postvouch.config.verdict import Verdict
 from postvouch.host.dns import MESSAGE_LOOKUPS
 from postvouch.host.log import Log
@@ -61,7 +61,7 @@ class World:
         self.zone = zone
 
     def for_message(self, seconds):
-        return Budget(self.zone, MESSAGE_LOOKUPS)
+        return Questions(self.zone, MESSAGE_LOOKUPS)
 
 
 def by_the_daemon(line, octets, config):

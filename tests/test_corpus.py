@@ -21,9 +21,10 @@ from corpus.build import NOW, expand
 from corpus.letters import LETTERS
 
 from postvouch.auth import authres, bodies, decide, header
+from postvouch.auth.questions import Questions
 from postvouch.cli import verdict
 from postvouch.cli.letter import read_letter
-from postvouch.cli.zonefile import Budget, ZoneFile
+from postvouch.cli.zonefile import ZoneFile
 from postvouch.config.load import load
 from postvouch.host.dns import MESSAGE_LOOKUPS
 from postvouch.host.log import Log, format_line
@@ -125,7 +126,7 @@ class World:
         self.zone = zone
 
     def for_message(self, seconds):
-        return Budget(self.zone, MESSAGE_LOOKUPS)
+        return Questions(self.zone, MESSAGE_LOOKUPS)
 
 
 def handed_over(message, handler, size):
@@ -290,7 +291,7 @@ def test_what_must_happen_to_this_letter_happens(folder, config_of, monkeypatch)
     # What one step takes may come on top, and this machine may be a slow one.
     assert thread_time() - began < 1.5 * config.verify.cpu_limit
     field, parsed = field_of(decision)
-    judged = verdict.judge(message, Budget(case.zone, MESSAGE_LOOKUPS), now=case.now, config=config)
+    judged = verdict.judge(message, Questions(case.zone, MESSAGE_LOOKUPS), now=case.now, config=config)
     internal = decide.is_internal(case.client, handler._policy)
     if not internal:
         # The command is the daemon's twin, and knows the findings.

@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, BinaryIO
 
+from postvouch.auth.questions import Questions
 from postvouch.cli import jsonlresult, output, verdict
 from postvouch.cli.jsonlcase import Case, CaseError, Name, read_case
 from postvouch.cli.letter import read_letter
-from postvouch.cli.zonefile import Budget
 from postvouch.config.schema import Config
 from postvouch.host.dns import MESSAGE_LOOKUPS, DnsResolver
 from postvouch.values.dns import Resolver
@@ -60,7 +60,7 @@ class Judge:
     def _resolver_of(self, case: Case) -> Resolver:
         if case.zone is None:
             return self._resolver.for_message(self._config.dns.message_timeout)
-        return Budget(case.zone, MESSAGE_LOOKUPS)
+        return Questions(case.zone, MESSAGE_LOOKUPS)
 
     def _adapt(self, authserv_id: str | None, min_rsa_bits: int | None) -> Config:
         """The configuration with what a case says otherwise."""

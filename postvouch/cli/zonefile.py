@@ -14,7 +14,7 @@ TEMPERROR: no answer for that name.
 import re
 from collections import defaultdict
 
-from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Resolver, Status
+from postvouch.values.dns import NO_DATA, NO_SUCH_NAME, DnsUnavailable, Records, Status
 
 KINDS = ("TXT", "MX", "A", "AAAA", "PTR", "CNAME", "NS", "TEMPERROR")
 _RECORD = re.compile(rf"(\S+)\s+(?:\d+\s+)?(?:IN\s+)?({'|'.join(KINDS)})\b\s*(.*)", re.IGNORECASE)
@@ -75,21 +75,6 @@ class Zone:
     def _standing_in(self, name: str) -> str:
         """The name whose records answer for this one."""
         return name
-
-
-class Budget:
-    """A resolver that answers so many questions and no more, as the daemon's does for one message."""
-
-    def __init__(self, resolver: Resolver, lookups: int) -> None:
-        self._resolver = resolver
-        self._left = lookups
-
-    def lookup(self, name: str, kind: str) -> Records:
-        """Ask within the budget."""
-        self._left -= 1
-        if self._left < 0:
-            raise DnsUnavailable("too many DNS questions for one message")
-        return self._resolver.lookup(name, kind)
 
 
 class ZoneFile(Zone):
