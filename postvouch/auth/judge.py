@@ -6,8 +6,7 @@ the time.
 
 from dataclasses import dataclass
 
-from postvouch.auth import decide, header
-from postvouch.auth.evaluate import Options, evaluate, unchecked
+from postvouch.auth import decide, evaluate, header
 from postvouch.auth.policy import Policy
 from postvouch.auth.result import Findings
 from postvouch.values.decision import RemoveField
@@ -30,7 +29,7 @@ def judge(
     resolver: Resolver,
     now: float,
     *,
-    options: Options,
+    options: evaluate.Options,
     policy: Policy,
     authserv_id: str,
     note_dnssec: bool = False,
@@ -42,9 +41,9 @@ def judge(
     """
     client, envelope = message.client, message.envelope
     if decide.is_internal(client, policy):
-        findings = unchecked(message, "not checked: mail of our own")
+        findings = evaluate.unchecked(message, "not checked: mail of our own")
     else:
-        findings = evaluate(message, resolver, now, options)
+        findings = evaluate.evaluate(message, resolver, now, options)
     ruling = decide.decide(findings, policy, client, envelope)
     return Judgement(
         findings=findings,
