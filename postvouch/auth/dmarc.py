@@ -257,6 +257,7 @@ class _Evaluation:
             return "SPF of an aligned domain could not be checked"
         if any(self._left_open(f.result, f.d, record.strict_dkim) for f in self._dkim):
             return "a signature of an aligned domain could not be checked"
+        # Asking what is aligned may have met trouble of its own.
         return self._trouble
 
     def _left_open(self, result: Result, identifier: str, strict: bool) -> bool:
