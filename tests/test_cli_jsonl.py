@@ -94,6 +94,16 @@ def test_the_null_sender_is_judged_by_helo():
         assert result["spf"]["domain"] == "mx.far.example"
 
 
+def test_the_organisation_of_the_author_is_named_also_where_nothing_depends_on_it():
+    letter = LETTER.replace(b"@far", b"@news.far")
+    dns = {**DNS, "_dmarc.news.far.example": {"TXT": ["v=DMARC1; p=none"]}}
+    failed = one(letter, mail_from="x@our.example", dns=dns)["dmarc"]
+    assert (failed["result"], failed["record_domain"]) == ("fail", "news.far.example")
+    assert failed["org_domain"] == "far.example"
+    dns["_dmarc.far.example"] = {"rcode": "SERVFAIL"}
+    assert one(letter, mail_from="x@our.example", dns=dns)["dmarc"]["org_domain"] == ""
+
+
 def test_angle_brackets_around_addresses_do_not_matter():
     bare, bracketed = one(), one(mail_from="<mara@far.example>", rcpt_to=["<bob@our.example>"])
     assert {**bare, "cpu_ms": 0} == {**bracketed, "cpu_ms": 0}

@@ -123,11 +123,7 @@ def judge(
     match author:
         case OneAuthor(address):
             questions = Questions(resolver, MAX_QUESTIONS)
-            way: Discovery
-            if by_list and suffixes is not None:
-                way = ByList(address.domain, questions, suffixes)
-            else:
-                way = ByWalk(address.domain, questions, suffixes)
+            way = _way(address.domain, questions, by_list=by_list, suffixes=suffixes)
             judged = _Evaluation(address.domain, spf, dkim, questions, way).run()
             return replace(judged, secure=True) if questions.secure else judged
         case SeveralAuthors(group=group):
@@ -137,6 +133,22 @@ def judge(
         case _:
             reason = "From: holds no author"
     return Detail(result=Result.PERMERROR, reason=reason)
+
+
+def organisation(
+    domain: str, resolver: Resolver, *, by_list: bool = False, suffixes: Suffixes | None = None
+) -> str:
+    """Find the Organizational Domain of an author for who wants to see it; "" where DNS does not say."""
+    try:
+        return _way(domain, resolver, by_list=by_list, suffixes=suffixes).organisation(domain)
+    except DnsUnavailable:
+        return ""
+
+
+def _way(domain: str, resolver: Resolver, *, by_list: bool, suffixes: Suffixes | None) -> Discovery:
+    if by_list and suffixes is not None:
+        return ByList(domain, resolver, suffixes)
+    return ByWalk(domain, resolver, suffixes)
 
 
 class _Evaluation:

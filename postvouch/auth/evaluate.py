@@ -40,6 +40,7 @@ class Options:
 
     ``spent``: whether the computing time for this message is up; from then on whatever would need more is a
     temperror. ``discovery`` as in the setting verify.discovery; ``suffixes`` is the list that it goes by.
+    ``organisation``: find the author's Organizational Domain even where nothing depends on it, to show it.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -47,6 +48,7 @@ class Options:
     suffixes: Suffixes | None = None
     arc: bool = True
     iprev: bool = True
+    organisation: bool = False
     spent: Callable[[], bool] = lambda: False
 
 
@@ -99,6 +101,11 @@ def evaluate(message: Message, resolver: Resolver, now: float, options: Options 
     if judged.result is Result.FAIL and any(reason.startswith(_FAULT) for reason in reasons):
         # Our own fault refuses nobody's mail for good.
         judged = replace(judged, result=Result.TEMPERROR, reason="SPF or DKIM could not be evaluated")
+    if options.organisation and judged.domain:
+        found = dmarc.organisation(
+            judged.domain, asked, by_list=options.discovery == "psl", suffixes=options.suffixes
+        )
+        judged = replace(judged, org_domain=found or judged.org_domain)
     chain = names = None
     if options.arc:
         # After the rest, which must not want for DNS because of it.

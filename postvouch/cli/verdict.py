@@ -65,7 +65,7 @@ def _engine(config: Config) -> tuple[Policy, Options]:
     """What one configuration comes to, made once for all the letters of a run."""
     listed, _ = suffixes.load(config.verify.public_suffixes)
     # A letter in a file came from nowhere; the loopback is not meant.
-    return replace(policy_of(config), internal=()), options_of(config, listed)
+    return replace(policy_of(config), internal=()), replace(options_of(config, listed), organisation=True)
 
 
 def status(findings: Findings) -> int:
