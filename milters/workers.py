@@ -16,7 +16,7 @@ from pathlib import Path
 
 from postvouch.config.schema import Config
 from postvouch.host.daemon import Service
-from postvouch.host.log import ERROR, WARNING
+from postvouch.host.log import ERROR, WARNING, Log
 from postvouch.host.metrics import Metrics, shared_directory
 from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals, clear_socket_path
 from postvouch.milters import gather, session
@@ -156,10 +156,7 @@ def _work(
     number: int, service: Service, door: gather.Door, make: Make, check: Callable[[Config], list[str]]
 ) -> int:
     """A worker: libmilter in its threads, signals here."""
-    # libmilter gives each connection a thread, and they take turns at Python's lock: across two processors
-    # each hand-over wakes the other one, which costs more than the work in between.
-    processors = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {processors[number % len(processors)]})
+    _stay(number, service.log)
     log = service.log
     sys.excepthook = lambda kind, error, trace: log.exception("", error)
     ended = threading.Event()
@@ -194,6 +191,15 @@ def _work(
         else:
             _drain(service, door)
             return os.EX_OK
+
+
+def _stay(number: int, log: Log) -> None:
+    """Keep this worker on one processor (docs/decisions/0009-one-at-a-time.rst); it works elsewhere, too."""
+    processors = sorted(os.sched_getaffinity(0))
+    try:
+        os.sched_setaffinity(0, {processors[number % len(processors)]})
+    except OSError as error:
+        log.note(f"workers move between processors, which is slower: {error.strerror}", level=WARNING)
 
 
 def _drain(service: Service, door: gather.Door) -> None:

@@ -447,3 +447,11 @@ def test_a_blank_that_only_unicode_knows_cuts_no_value_of_ours(blank: str) -> No
     assert "smtp.mailfrom=@far.example" in written
     assert "dmarc=pass" not in written
     assert "dmarc=fail" in written.split()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [" mx.our.example\r.example; spf=pass", " mx.our.example .example; spf=pass", " mx . our .example ;"],
+)
+def test_what_some_readers_end_at_a_blank_and_others_join_is_a_claim_either_way(value: str) -> None:
+    assert header.claims(value.encode(), OURS)

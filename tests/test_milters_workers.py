@@ -50,6 +50,15 @@ def test_over_tcp_an_answer_does_not_wait_for_nagle(tmp_path: Path) -> None:
     assert statistics.median(seconds) < 0.03
 
 
+def test_each_worker_stays_on_a_processor_of_its_own_as_far_as_there_are_enough(tmp_path: Path) -> None:
+    with start(tmp_path, workers="3") as daemon:
+        places = [os.sched_getaffinity(pid) for pid in daemon.workers()]
+    here = os.sched_getaffinity(0)
+    assert [len(place) for place in places] == [1, 1, 1]
+    assert len(set.union(*places)) == min(3, len(here))
+    assert set.union(*places) <= here
+
+
 def test_systemd_hears_of_start_reload_and_stop(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))

@@ -236,15 +236,16 @@ def _seen(text: str) -> str:
 
 
 def _folded(text: str, limit: int) -> str:
-    """The first ``limit`` visible characters without case and width, and no blank before a dot."""
+    """The first ``limit`` visible characters without case and width."""
     # Cut before this: normalizing is quadratic in combining marks. IDNA's other full stop is a dot (UTS 46).
     plain = unicodedata.normalize("NFKC", _seen(text)[:limit]).casefold()
-    return plain.replace("\u3002", ".").replace(" .", ".")
+    return plain.replace("\u3002", ".")
 
 
 def _starts_with(text: str, ours: str) -> bool:
-    """Whether ``text`` is our id, blanks behind its dots or not, and then nothing that is part of a name."""
-    for form in (text, text.replace(". ", ".")):
+    """Whether ``text`` is our id, blanks around its dots or not, and then nothing that is part of a name."""
+    before = text.replace(" .", ".")
+    for form in (text, before, text.replace(". ", "."), before.replace(". ", ".")):
         rest = form[len(ours) :].lstrip(".")
         if form.startswith(ours) and (not rest or not (rest[0].isalnum() or rest[0] in "-_")):
             return True
