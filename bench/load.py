@@ -37,19 +37,19 @@ class Figures:
 
 def run(server: Server, letters: Path, connections: int, seconds: float, warm_up: float) -> Figures:
     """Measure one point. Raises Broken where ours gave a letter another verdict than it should, or a peer one
-    in a hundred: some lose a DNS answer now and then when all threads ask at once."""
+    in five: under load pyspf-milter loses an answer of DNS for some. The table counts them."""
     # Letters come in turn and senders by lot: SPF passes for a domain that mostly is not the author's.
     sender = "bounce@{pick:" + "|".join(DOMAINS) + "}"
     done = _mailload(
         server, letters, sender, "-c", str(connections), "-d", str(seconds), "--warmup", str(warm_up),
-        "--json", "--watch", str(server.process.pid), "--max-errors", "1000",
+        "--json", "--watch", str(server.process.pid), "--max-errors", "10000",
     )  # fmt: skip
     try:
         said = json.loads(done.stdout)
     except ValueError:
         raise _broken(server, done) from None
     wrong = said["counts"].get("missing_header", 0)
-    bearable = 0 if server.name == OURS else said["done"] // 100
+    bearable = 0 if server.name == OURS else said["done"] // 5
     if said["faults"] != wrong or wrong > bearable or not said["done_in_window"]:
         raise _broken(server, done)
     return Figures(
