@@ -35,8 +35,12 @@ class Handler(Protocol):
         """
         ...
 
-    def handle(self, message: Message) -> Decision:
-        """Decide about one message. May block; an exception is a bug and defers the message."""
+    def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
+        """Decide about one message; an exception is a bug and defers the message.
+
+        Without ``may_wait`` it raises ``WouldWait`` instead of waiting for anything outside, having changed
+        nothing; it is then called again, in a thread where it may wait.
+        """
         ...
 
     def tick(self) -> None:

@@ -55,7 +55,7 @@ class Signer:
     def hashes(self, fields: Sequence[Field]) -> None:
         """Keep the body: whether it has to be hashed at all is known at the end only."""
 
-    def handle(self, message: Message) -> Decision:
+    def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Sign one letter, or say why not."""
         if not self._config.general.role:
             return Decision(verdict=Accept(), code="no-role")

@@ -49,7 +49,7 @@ class Verifier:
         """Hash the body as its signatures ask for and keep nothing of it."""
         return bodies.BodyHashes(bodies.forms(fields))
 
-    def handle(self, message: Message) -> Decision:
+    def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Find out, rule, and write down what was found."""
         settings = self._settings
         judged = judge(

@@ -48,7 +48,7 @@ class Obeys:
             raise LookupError("X-Hash: crash")
         return BodyHashes([(True, None)]) if asked else None
 
-    def handle(self, message: Message) -> Decision:
+    def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Do what X-Do says and tell what was seen."""
         asked = [field.value.strip().decode() for field in message.named(b"x-do")]
         seen = (

@@ -44,7 +44,7 @@ PROBLEMS = [
     ('[general]\nrole = "mx"\n', "2: role mx without general.domains"),
     ('[sign]\nvouching_hosts = ["192.0.2.1"]\n', "2: sign.vouching_hosts without sign.vouching_id"),
     ('[srs]\nmax_age = "10d"\n', "2: srs.max_age must be longer than 10d"),
-    ('[sign]\nsign_headers = ["to"]\n', "2: sign.sign_headers lacks from"),
+    ('[sign]\noversign_headers = ["to"]\n', "2: no list of headers holds from"),
     ('[map]\nsoft_age = "3d"\nhard_age = "2d"\n', "2: map.soft_age must be shorter"),
     ('[dns]\ntimeout = "30s"\n', "2: dns.timeout is longer"),
     ('[sign]\nmetrics = "127.0.0.1:9471"\n', "2: sign.metrics and verify.metrics are the same"),

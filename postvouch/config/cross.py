@@ -130,11 +130,14 @@ def _keys(c: Checks) -> None:
 
 def _signing(c: Checks) -> None:
     sign = c.config.sign
-    if "from" not in {each.lower() for each in sign.sign_headers}:
+    present, always = sign.oversign_present_headers, sign.oversign_headers
+    if "from" not in {each.lower() for each in (*sign.sign_headers, *present, *always)}:
         c.problem(
-            "sign.sign_headers lacks from: a signature must cover it (RFC 6376 §5.4)", "sign.sign_headers"
+            "no list of headers holds from: a signature must cover it (RFC 6376 §5.4)",
+            "sign.oversign_headers",
+            "sign.sign_headers",
         )
-    if "from" not in {each.lower() for each in sign.oversign_headers}:
+    elif "from" not in {each.lower() for each in (*present, *always)}:
         c.warning("sign.oversign_headers lacks from: a second From: could be added", "sign.oversign_headers")
     if 0 < sign.expire <= _QUEUE_LIFETIME_DAYS * _DAY:
         c.warning("sign.expire: mail may wait in queues for 5d and then arrive expired", "sign.expire")

@@ -46,3 +46,13 @@ def metrics(port: int) -> Any:
 def workers() -> Any:
     """How many processes a milter has."""
     return setting(2, "Processes that share the socket; one a core is enough.", least=1)
+
+
+def engine() -> Any:
+    """Which of the two doors a milter opens."""
+    return setting(
+        "pymilter",
+        "What speaks with Postfix. pymilter: Sendmail's libmilter, a thread a connection. native: our own, "
+        "one loop a worker, on uvloop where that is installed.",
+        choices=("pymilter", "native"),
+    )

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from postvouch.config import kinds
-from postvouch.config.kinds import Domain, Duration, Endpoint, IpAddress, Network, SecretPath, Size, Socket
+from postvouch.config.kinds import Domain, Duration, Endpoint, IpAddress, Network, SecretPath, Socket
 from postvouch.config.postfix import Postfix
+from postvouch.config.sign import Sign
 from postvouch.config.verdict import Verdict
 from postvouch.config.verify import Verify
 
@@ -66,69 +67,6 @@ class Dns:
         Duration(20), "How long all DNS for one message may take; then it is all a temperror.", least=1
     )
     cache_entries: int = setting(20000, "Answers kept in memory by each worker, the oldest dropped first.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKey:
-    """One key: mail From: this domain is signed with it. Several keys for one domain all sign."""
-
-    domain: Domain = setting(Domain(""), "The domain (d=) that signs.", example='"our.example"')
-    selector: str = setting("", "The selector (s=).", example='"2026-srs"')
-    file: SecretPath = setting(
-        SecretPath(""),
-        "PEM file, RSA of 2048 bits or more, or Ed25519. Mode 0640, group postvouch, or stricter.",
-        example='"/etc/postvouch/keys/our.example/2026-srs.pem"',
-    )
-    subdomains: bool = setting(False, "Also sign mail From: subdomains of the domain.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sign:
-    """postvouch-sign: DKIM signatures, only with proof of origin."""
-
-    socket: Socket = kinds.socket(
-        "sign", "Where Postfix finds the milter (smtpd_milters, non_smtpd_milters)."
-    )
-    workers: int = kinds.workers()
-    metrics: Endpoint = kinds.metrics(9472)
-    key: tuple[SigningKey, ...] = setting((), "The keys, a [[sign.key]] table each.")
-    vouching_hosts: tuple[Network, ...] = setting(
-        (),
-        "Our mx hosts. Mail from them is strangers' mail: it is signed only where the topmost "
-        "Authentication-Results field of sign.vouching_id says dmarc=pass, or x-origin=pass, for From:.",
-    )
-    vouching_id: str = setting("", "The authserv-id that vouching hosts write (their verify.authserv_id).")
-    sign_unauthenticated: bool = setting(
-        False, "Sign our From: from vouching hosts without their dmarc=pass. A spoof then leaves as ours."
-    )
-    on_unproven: str = setting(
-        "quarantine",
-        "What happens on srs to mail from a vouching host with our From: and no dmarc=pass. Forwarded like "
-        "any other it would pass DMARC at its target through our own envelope sender. quarantine: Postfix "
-        "holds it. reject: the mx has to bounce it, often to a forged sender. forward: it leaves unsigned "
-        "with an SRS sender in srs.unproven_domain, and fails DMARC at its target, as a spoof should.",
-        choices=("quarantine", "reject", "forward"),
-    )
-    check_owner: bool = setting(
-        True, "Where a login is known, refuse a From: address that the login does not own (see map.names)."
-    )
-    sign_headers: tuple[str, ...] = setting(
-        (
-            "from", "reply-to", "subject", "to", "cc", "sender", "date", "message-id", "mime-version",
-            "content-type", "content-transfer-encoding", "in-reply-to", "references", "resent-from",
-            "resent-to", "resent-date", "list-id", "list-help", "list-unsubscribe", "list-unsubscribe-post",
-            "list-subscribe", "list-post", "list-owner", "list-archive", "autocrypt", "openpgp",
-        ),
-        "Header fields that are signed where present, every occurrence.",
-    )  # fmt: skip
-    oversign_headers: tuple[str, ...] = setting(
-        ("from", "reply-to", "subject", "to", "cc"),
-        "Header fields of which no further one may be added without breaking the signature.",
-    )
-    expire: Duration = setting(Duration(0), 'Signatures carry x= this far ahead; "0s" for no x=.')
-    max_body: Size = setting(
-        Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.", least=1
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ class Verify:
     """postvouch-verify: SPF, DKIM, ARC, DMARC and the Authentication-Results field."""
 
     socket: Socket = kinds.socket("verify", "Where Postfix finds the milter (smtpd_milters).")
+    engine: str = kinds.engine()
     workers: int = kinds.workers()
     metrics: Endpoint = kinds.metrics(9471)
     authserv_id: str = setting(

@@ -12,6 +12,13 @@ class DnsUnavailable(Exception):
     """No answer could be had (timeout, SERVFAIL, budget spent): RFC 8601's temperror, never "no record"."""
 
 
+class WouldWait(BaseException):
+    """The answer is not at hand and the caller must not wait: ask again where waiting is allowed.
+
+    No Exception: it has to get through code that turns every failure into a finding.
+    """
+
+
 class Status(StrEnum):
     """What kind of answer: records, a name without such records, or no such name."""
 

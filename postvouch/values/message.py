@@ -19,7 +19,8 @@ class Client:
     """The SMTP client. ``address`` is an IP literal, "" when Postfix did not say.
 
     ``local`` is true for mail that entered through sendmail(1), pickup(8) or bounce(8): cleanup(8) then plays
-    the client as localhost, port 0. ``login`` is the SASL user name, "" without login.
+    the client as localhost, port 0. ``login`` is the SASL user name, "" without login. ``certificate`` is the
+    common name of a TLS client certificate that Postfix has verified, else "".
     """
 
     address: str = ""
@@ -27,6 +28,7 @@ class Client:
     helo: str = ""
     port: int = 0
     login: str = ""
+    certificate: str = ""
     daemon_name: str = ""
     local: bool = False
 
