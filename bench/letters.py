@@ -46,7 +46,7 @@ def write(folder: Path, sizes: Sequence[str], policies: Sequence[str]) -> str:
     lines = [f'local-data-ptr: "{CLIENT} 3600 {HELO}"', *(_data(*each) for each in _COMMON.items())]
     for domain, policy in zip(DOMAINS, itertools.cycle(policies), strict=False):
         key = PrivateKey(kind="rsa", bits=2048, key=generate_private_key(65537, 2048))
-        signer = SigningKey(domain=domain, selector=SELECTOR, subdomains=False, private=key)
+        signer = SigningKey(domain=domain, selector=SELECTOR, private=key)
         public = f"v=DKIM1; k=rsa; p={base64.b64encode(key.public()).decode()}"
         lines += [
             _data(domain, f'TXT "{policy}"'),

@@ -113,7 +113,13 @@ def _author(author: Author) -> tuple[tuple[str, str], ...]:
 def ring_of(config: Config) -> KeyRing:
     """The keys of a configuration, loaded."""
     return load_ring(
-        KeySpec(domain=key.domain, selector=key.selector, file=key.file, subdomains=key.subdomains)
+        KeySpec(
+            domain=key.domain,
+            selector=key.selector,
+            file=key.file,
+            subdomains=key.subdomains,
+            authors=key.authors,
+        )
         for key in config.sign.key
     )
 

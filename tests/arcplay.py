@@ -30,7 +30,7 @@ LETTER = Message(
 def key(domain: str = "our.example", kind: str = "ed25519") -> SigningKey:
     """A key at the selector "arc" of that domain."""
     private, _ = generate(kind)
-    return SigningKey(domain=domain, selector="arc", subdomains=False, private=private)
+    return SigningKey(domain=domain, selector="arc", private=private)
 
 
 def published(*keys: SigningKey, secure: bool = False) -> Zone:

@@ -160,9 +160,7 @@ def dmarc_line(case: Entry) -> dict[str, Any] | None:
     )
     for each in signatures:
         if each["result"] == "pass" and "." in each["d"]:
-            key = SigningKey(
-                domain=each["d"].lower().removesuffix("."), selector="s", subdomains=False, private=PRIVATE
-            )
+            key = SigningKey(domain=each["d"].lower().removesuffix("."), selector="s", private=PRIVATE)
             made = dkim.sign(message, key, now=1_700_000_000, rules=dkim.Rules(headers=()))
             value = b" " + made.value.replace("\n", "\r\n").encode()
             message = Message(fields=(Field(b"DKIM-Signature", value), *message.fields), body=message.body)

@@ -7,6 +7,7 @@ import pytest
 
 from postvouch.host.keyfiles import load_key, load_ring, read_key_file, write_new
 from postvouch.sign.keys import KeyProblem, KeySpec, generate
+from postvouch.values.address import Address
 
 PRIVATE, PEM = generate("ed25519")
 
@@ -119,7 +120,7 @@ def test_a_ring_from_disk_names_what_it_could_not_load(folder: Path) -> None:
         KeySpec(domain=f"{name}.example", selector="s", file=str(folder / f"{name}.pem"))
         for name in ("a", "b", "c")
     )
-    found = ring.find("a.example")
+    found = ring.find(Address("bob", "a.example"))
     assert found is not None
     assert found.keys[0].private.public() == PRIVATE.public()
     assert [problem.partition(": ")[0] for problem in ring.problems] == [

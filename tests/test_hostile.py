@@ -34,7 +34,7 @@ from postvouch.values.message import Client, Envelope, Field, Message
 NOW = 1_767_225_600.0
 OURS = "mx.our.example"
 POLICY = Policy(domains=("our.example",), mode="enforce", enforced_reject="reject", other_fail="reject")
-KEY = SigningKey(domain="far.example", selector="e1", subdomains=False, private=keys()[0])
+KEY = SigningKey(domain="far.example", selector="e1", private=keys()[0])
 RECORDS = (
     "far.example TXT v=spf1 ip4:192.0.2.7 -all",
     "_dmarc.far.example TXT v=DMARC1; p=reject",

@@ -22,7 +22,7 @@ from postvouch.values.message import Field, Message
 ROOT = Path(__file__).resolve().parent.parent
 BODY = b"hello\r\n"
 PRIVATE, _ = generate("rsa")
-KEY = SigningKey(domain="far.example", selector="s1", subdomains=False, private=PRIVATE)
+KEY = SigningKey(domain="far.example", selector="s1", private=PRIVATE)
 RECORDS = (
     "far.example TXT v=spf1 ip4:192.0.2.7 -all",
     "_dmarc.far.example TXT v=DMARC1; p=reject",

@@ -192,9 +192,9 @@ def test_matrix(client: str, author: str, verdict: str) -> None:
         "two-mailboxes": "several-authors",
         "group": "several-authors",
         "malformed": "bad-author",
-        "no-key": "no-key" if proven else "not-internal",
+        "no-key": "no-key-for-domain" if proven else "not-internal",
         "broken-key": "not-internal",
-        "subdomain": "not-ours" if proven else "not-internal",
+        "subdomain": "no-key-for-domain" if proven else "not-internal",
     }
     assert code == expected[author]
     if isinstance(choice, NotSigned):

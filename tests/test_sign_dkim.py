@@ -25,7 +25,7 @@ RULES = Rules(headers=Sign().sign_headers, oversign=Sign().oversign_headers)
 @lru_cache
 def key(kind: str) -> SigningKey:
     private, _ = generate(kind)
-    return SigningKey(domain="our.example", selector=kind, subdomains=False, private=private)
+    return SigningKey(domain="our.example", selector=kind, private=private)
 
 
 def dns_text(signer: SigningKey) -> str:

@@ -12,13 +12,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from postvouch.sign.keys import KeyProblem, KeyRing, KeySpec, generate, parse_pem
+from postvouch.values.address import Address
 
 RSA, RSA_PEM = generate("rsa")
 ED, ED_PEM = generate("ed25519")
 
 
-def spec(domain: str, selector: str, file: str, *, subdomains: bool = False) -> KeySpec:
-    return KeySpec(domain=domain, selector=selector, file=file, subdomains=subdomains)
+def spec(
+    domain: str, selector: str, file: str, *, subdomains: bool = False, authors: tuple[str, ...] = ()
+) -> KeySpec:
+    return KeySpec(domain=domain, selector=selector, file=file, subdomains=subdomains, authors=authors)
 
 
 def read(file: str) -> bytes:
@@ -77,9 +80,23 @@ def test_a_key_that_cannot_be_used_says_why(pem: bytes, problem: str) -> None:
     assert str(raised.value).startswith(problem)
 
 
+def at(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local or "bob", domain)
+
+
+def names(ring: KeyRing, author: str) -> list[str]:
+    """The selectors that sign for an author; a domain stands for anybody in it."""
+    found = ring.find(at(author))
+    return [] if found is None else [key.selector for key in found.keys]
+
+
 def test_a_private_key_never_shows_in_a_repr() -> None:
     assert "key=" not in repr(RSA)
-    assert "PRIVATE" not in repr(KeyRing.build([spec("our.example", "a", "rsa")], read).find("our.example"))
+    found = KeyRing.build([spec("our.example", "a", "rsa")], read).find(at("our.example"))
+    assert found is not None
+    assert "PRIVATE" not in repr(found)
+    assert "key=<" not in repr(found)
 
 
 def test_each_domain_finds_its_own_keys_and_all_of_them() -> None:
@@ -91,28 +108,81 @@ def test_each_domain_finds_its_own_keys_and_all_of_them() -> None:
         ],
         read,
     )
-    found = ring.find("our.example")
+    found = ring.find(at("our.example"))
     assert found is not None
     assert [(key.selector, key.private.kind) for key in found.keys] == [("a", "rsa"), ("b", "ed25519")]
     assert found.problem == ""
-    nearer = ring.find("crm.our.example")
-    assert nearer is not None
-    assert [key.selector for key in nearer.keys] == ["c"]
-    assert ring.find("far.example") is None
-    assert ring.find("x.our.example") is None
-    assert ring.find("notour.example") is None
-    assert ring.find("example") is None
-    assert ring.find("") is None
-    assert ring.domains() == ("our.example", "crm.our.example")
+    assert names(ring, "crm.our.example") == ["c"]
+    for other in ("far.example", "x.our.example", "notour.example", "example", ""):
+        assert ring.find(at(other)) is None
+    assert ring.domains() == {"our.example", "crm.our.example"}
 
 
 def test_a_parent_signs_for_subdomains_only_where_it_is_told_to() -> None:
     ring = KeyRing.build(
         [spec("our.example", "only", "rsa"), spec("our.example", "all", "ed", subdomains=True)], read
     )
-    found = ring.find("deep.sub.our.example")
+    found = ring.find(at("deep.sub.our.example"))
     assert found is not None
     assert [(key.domain, key.selector) for key in found.keys] == [("our.example", "all")]
+    assert names(ring, "our.example") == ["only", "all"]
+
+
+def test_the_key_of_the_most_specific_pattern_signs_with_its_own_domain() -> None:
+    ring = KeyRing.build(
+        [
+            spec("our.example", "all", "rsa", subdomains=True),
+            spec("our.example", "news", "rsa", authors=("news-*@our.example", "*.lists.our.example")),
+            spec("our.example", "boss", "rsa", authors=("Boss@our.example",)),
+            spec("our.example", "boss2", "ed", authors=("boss@OUR.example", "x.lists.our.example")),
+        ],
+        read,
+    )
+    assert names(ring, "bob@our.example") == ["all"]
+    assert names(ring, "News-May@our.example") == ["news"]
+    assert names(ring, "BOSS@our.example") == ["boss", "boss2"]
+    assert names(ring, "bob@a.b.our.example") == ["all"]
+    assert names(ring, "bob@a.lists.our.example") == ["news"]
+    assert names(ring, "bob@x.lists.our.example") == ["boss2"]
+    assert names(ring, "bob@lists.our.example") == ["all"]
+    found = ring.find(at("bob@a.lists.our.example"))
+    assert found is not None
+    assert found.keys[0].domain == "our.example"
+
+
+def test_a_key_may_sign_for_a_domain_that_is_not_its_own_and_then_not_for_its_own() -> None:
+    ring = KeyRing.build([spec("our.example", "a", "rsa", authors=("old.example",))], read)
+    found = ring.find(at("old.example"))
+    assert found is not None
+    assert found.keys[0].domain == "our.example"
+    assert ring.find(at("our.example")) is None
+    assert ring.domains() == {"our.example", "old.example"}
+
+
+def test_a_broken_key_is_trouble_for_its_authors_and_for_no_others() -> None:
+    ring = KeyRing.build(
+        [spec("our.example", "a", "rsa"), spec("our.example", "b", "broken", authors=("boss@our.example",))],
+        read,
+    )
+    boss, bob = ring.find(at("boss@our.example")), ring.find(at("bob@our.example"))
+    assert boss is not None
+    assert bob is not None
+    assert (boss.keys, boss.problem, bob.problem) == ((), "broken: mode 0644 is too open", "")
+
+
+def test_a_key_that_could_not_be_looked_for_and_a_bad_pattern_defer_the_whole_domain() -> None:
+    ring = KeyRing.build(
+        [
+            KeySpec(domain="our.example", selector="", file="", problem="no rotation.json"),
+            spec("two.example", "a", "rsa", authors=("bob@",)),
+        ],
+        read,
+    )
+    ours, two = ring.find(at("our.example")), ring.find(at("two.example"))
+    assert ours is not None
+    assert two is not None
+    assert ours.problem == "no rotation.json"
+    assert two.problem.startswith('"bob@" is no pattern of authors: ')
 
 
 def test_one_broken_key_is_a_problem_of_its_domain_and_of_no_other() -> None:
@@ -125,14 +195,18 @@ def test_one_broken_key_is_a_problem_of_its_domain_and_of_no_other() -> None:
         ],
         read,
     )
-    ours, two, below = ring.find("our.example"), ring.find("two.example"), ring.find("x.three.example")
+    ours, two, below = (
+        ring.find(at("our.example")),
+        ring.find(at("two.example")),
+        ring.find(at("x.three.example")),
+    )
     assert ours is not None
     assert two is not None
     assert below is not None
     assert ours.problem == "broken-b: mode 0644 is too open"
     assert two.problem == ""
     assert below.problem == "broken-d: mode 0644 is too open"
-    assert ring.find("x.our.example") is None
+    assert ring.find(at("x.our.example")) is None
     assert ring.problems == ("broken-b: mode 0644 is too open", "broken-d: mode 0644 is too open")
 
 

@@ -92,7 +92,7 @@ def _read(letter: bytes, client: Client, sender: str) -> Message:
 def _sign() -> dict[str, Any]:
     """Make a key, sign our letter, and check the signature against the record that would be published."""
     private, _ = generate()
-    key = SigningKey(domain=_DOMAIN, selector=_SELECTOR, subdomains=False, private=private)
+    key = SigningKey(domain=_DOMAIN, selector=_SELECTOR, private=private)
     texts = record.strings(private)
     client = Client(address="203.0.113.25", helo="client.our.example", login="bob")
     message = read_letter(sample.OURS, client=client, envelope=Envelope(sender="bob@our.example")).message

@@ -119,7 +119,7 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
             return Refusal(
                 reply=AUTHOR_NOT_OWNED, code="not-owner", reason=f"{login} does not own the From: address"
             )
-    keys = ring.find(address.domain)
+    keys = ring.find(address)
     if keys is None and not owned(address.domain, rules.domains):
         return NotSigned(code="not-ours", reason=f"{address.domain} is none of our domains")
     if origin is _Origin.STRANGER:
@@ -131,8 +131,7 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
         if why:
             return NotSigned(code="gate-denied", reason=why, unproven=True)
     if keys is None:
-        code = "no-key" if address.domain in rules.domains else "not-ours"
-        return NotSigned(code=code, reason=f"no key is configured for {address.domain}")
+        return NotSigned(code="no-key-for-domain", reason=f"no key is configured for {address}")
     if _signed_already(message, {address.domain, *(key.domain for key in keys.keys)}):
         return NotSigned(code="already-signed", reason="it carries a signature of that domain")
     if keys.problem:

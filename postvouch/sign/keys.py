@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from postvouch.sign.authors import Pattern, Table, parse
+from postvouch.values.address import Address, AddressError
+
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 KINDS = ("rsa", "ed25519")
@@ -62,12 +65,18 @@ class PrivateKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeySpec:
-    """Where a key is and what for: the [[sign.key]] table of the configuration."""
+    """Where a key is and what for: a [[sign.key]] table, its file and selector found.
+
+    ``authors``: the patterns of those whose From: it signs (see ``sign.authors``); none: the domain, and with
+    ``subdomains`` what lies below. ``problem``: why it cannot even be looked for.
+    """
 
     domain: str
     selector: str
     file: str
     subdomains: bool = False
+    authors: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +85,6 @@ class SigningKey:
 
     domain: str
     selector: str
-    subdomains: bool
     private: PrivateKey
 
 
@@ -86,13 +94,12 @@ class BrokenKey:
 
     domain: str
     selector: str
-    subdomains: bool
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """What a ring has for one domain. With a ``problem`` nothing may leave, whatever other keys there are."""
+    """What a ring has for one author. With a ``problem`` nothing may leave, whatever other keys there are."""
 
     keys: tuple[SigningKey, ...] = ()
     problem: str = ""
@@ -136,21 +143,25 @@ def generate(kind: str = "rsa", bits: int = MIN_RSA_BITS) -> tuple[PrivateKey, b
 
 
 class KeyRing:
-    """All keys of a host, by domain. Immutable: a letter that began with one ring ends with it."""
+    """All keys of a host, and whose mail each signs.
 
-    __slots__ = ("_by_domain",)
+    Immutable: a letter that began with one ring ends with it.
+    """
 
-    def __init__(self, entries: Iterable[SigningKey | BrokenKey] = ()) -> None:
-        by_domain: dict[str, tuple[SigningKey | BrokenKey, ...]] = {}
-        for entry in entries:
-            by_domain[entry.domain] = (*by_domain.get(entry.domain, ()), entry)
-        self._by_domain = by_domain
+    __slots__ = ("_entries", "_table")
+
+    def __init__(self, entries: Iterable[tuple[SigningKey | BrokenKey, Iterable[Pattern]]] = ()) -> None:
+        given = [(entry, tuple(patterns)) for entry, patterns in entries]
+        self._entries = tuple(entry for entry, _ in given)
+        self._table = Table(
+            (pattern, number) for number, (_, patterns) in enumerate(given) for pattern in patterns
+        )
 
     @classmethod
     def build(cls, specs: Iterable[KeySpec], read: Callable[[str], bytes]) -> "KeyRing":
         """Load all keys. ``read(file)`` returns the PEM or raises KeyProblem; nothing is raised from here."""
         seen: set[tuple[str, str]] = set()
-        entries: list[SigningKey | BrokenKey] = []
+        entries: list[tuple[SigningKey | BrokenKey, tuple[Pattern, ...]]] = []
         for spec in specs:
             name = (spec.domain.lower(), spec.selector.lower())
             entries.append(_load(spec, read, twice=name in seen))
@@ -160,22 +171,19 @@ class KeyRing:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why keys could not be loaded, a sentence each; for the log and ``postvouch check``."""
-        return tuple(e.reason for es in self._by_domain.values() for e in es if isinstance(e, BrokenKey))
+        return tuple(entry.reason for entry in self._entries if isinstance(entry, BrokenKey))
 
-    def domains(self) -> tuple[str, ...]:
-        """The domains that have a key, usable or not."""
-        return tuple(self._by_domain)
+    def domains(self) -> frozenset[str]:
+        """The domains that sign, with a usable key or not, and those that they sign for."""
+        return self._table.domains().union(entry.domain for entry in self._entries)
 
-    def find(self, domain: str) -> Keys | None:
-        """What signs mail From: ``domain`` (lower-case A-labels), or None where no key is meant for it.
+    def find(self, author: Address) -> Keys | None:
+        """What signs mail From: ``author``, or None where no key is meant for it.
 
-        The domain's own keys, else those of the nearest parent that are for subdomains.
+        The most specific pattern decides (``sign.authors``), and every key that has it signs, in the order
+        of the configuration.
         """
-        entries = self._by_domain.get(domain, ())
-        _, dot, parent = domain.partition(".")
-        while dot and not entries:
-            entries = tuple(entry for entry in self._by_domain.get(parent, ()) if entry.subdomains)
-            _, dot, parent = parent.partition(".")
+        entries = [self._entries[number] for number in self._table.find(author)]
         if not entries:
             return None
         return Keys(
@@ -184,14 +192,26 @@ class KeyRing:
         )
 
 
-def _load(spec: KeySpec, read: Callable[[str], bytes], *, twice: bool) -> SigningKey | BrokenKey:
+def _load(
+    spec: KeySpec, read: Callable[[str], bytes], *, twice: bool
+) -> tuple[SigningKey | BrokenKey, tuple[Pattern, ...]]:
     domain = spec.domain.lower()
+    patterns = (Pattern(domain=domain), Pattern(domain=domain, below=True))[: 1 + spec.subdomains]
     try:
+        if spec.authors:
+            patterns = tuple(map(_pattern, spec.authors))
+        if spec.problem:
+            raise KeyProblem(spec.problem)
         if twice:
             raise KeyProblem(f"{spec.file}: a second key for selector {spec.selector} of {domain}")
         private = parse_pem(read(spec.file), spec.file)
     except KeyProblem as problem:
-        return BrokenKey(
-            domain=domain, selector=spec.selector, subdomains=spec.subdomains, reason=str(problem)
-        )
-    return SigningKey(domain=domain, selector=spec.selector, subdomains=spec.subdomains, private=private)
+        return BrokenKey(domain=domain, selector=spec.selector, reason=str(problem)), patterns
+    return SigningKey(domain=domain, selector=spec.selector, private=private), patterns
+
+
+def _pattern(text: str) -> Pattern:
+    try:
+        return parse(text)
+    except AddressError as error:
+        raise KeyProblem(f'"{text}" is no pattern of authors: {error}') from None
