@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.auth import keyrecord
-from postvouch.sign import record
+from postvouch.sign import record, recordforms
 from postvouch.sign.keys import PrivateKey, generate
 
 RSA, _ = generate("rsa")
@@ -68,23 +68,23 @@ def test_a_name_server_and_our_verifier_read_what_is_printed(key: PrivateKey) ->
 
 
 def test_the_other_forms_carry_the_same_text() -> None:
-    texts = record.strings(ED)
-    whole = "".join(texts)
-    assert record.text("our.example", "s", texts, form="bare") == whole + "\n"
-    update = record.text("our.example", "s", texts, form="nsupdate")
+    whole = "".join(record.strings(ED))
+    ours = [record.Record(domain="our.example", selector="s", strings=record.strings(ED))]
+    assert recordforms.text(ours, form="bare") == whole + "\n"
+    update = recordforms.text(ours, form="nsupdate")
     assert update.startswith("update add s._domainkey.our.example. 3600 IN TXT ")
     assert "".join(re.findall(r'"([^"]*)"', update)) == whole
-    data = json.loads(record.text("our.example", "s", texts, form="json", zone="our.example"))
+    data = json.loads(recordforms.text(ours, form="json", zone="our.example"))
     assert data == {
         "name": "s._domainkey",
         "type": "TXT",
         "ttl": 3600,
         "value": whole,
-        "strings": list(texts),
+        "strings": list(ours[0].strings),
     }
-    assert record.text("our.example", "s", texts) == record.zone_text("our.example", "s", texts)
+    assert recordforms.text(ours) == record.zone_text("our.example", "s", ours[0].strings)
     with pytest.raises(ValueError, match="no such form"):
-        record.text("our.example", "s", texts, form="xml")
+        recordforms.text(ours, form="xml")
 
 
 @given(st.text(max_size=120))

@@ -100,13 +100,13 @@ def _sign() -> dict[str, Any]:
     rules = signer.Rules(headers=settings.sign_headers, oversign=settings.oversign_headers)
     made = signer.sign(message, key, now=sample.NOW, rules=rules)
     own = Field(made.name.encode(), b" " + made.value.replace("\n", "\r\n").encode())
-    zone = ZoneFile(record.text(_DOMAIN, _SELECTOR, texts).replace("\n", " "))
+    zone = ZoneFile(record.zone_text(_DOMAIN, _SELECTOR, texts).replace("\n", " "))
     found = checker.verify(replace(message, fields=(own, *message.fields)), zone, sample.NOW)
     return {
         "algorithm": private.algorithm,
         "bits": private.bits,
         "field": f"{made.name}: {made.value}",
-        "record": record.text(_DOMAIN, _SELECTOR, texts, form="bare").strip(),
+        "record": "".join(texts),
         "verified": str(found[0].result) if found else "none",
     }
 

@@ -1,0 +1,143 @@
+"""Which key a verb of ``postvouch dkim`` is about: the options --domain, --selector and --directory.
+
+``--selector`` and ``--directory`` are None where they were not given; the configuration has their defaults.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from postvouch.cli import output
+from postvouch.config.load import examine
+from postvouch.config.schema import Config
+from postvouch.host.keyfiles import load_key
+from postvouch.sign import record as records
+from postvouch.sign.keys import KeyProblem, PrivateKey
+from postvouch.values.address import AddressError, parse_domain
+
+MAX_NOTE = 255
+
+
+def domain(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The callback of ``--domain``: lower case, A-labels."""
+    try:
+        return value if value is None else parse_domain(value)
+    except AddressError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def selector(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The callback of ``--selector``: nothing that would leave the folder of its domain."""
+    if value is not None and not records.is_selector(value):
+        raise click.BadParameter(
+            f'"{output.clean(value)}" is none: letters, digits, "-", "_" and "." of ASCII'
+        )
+    return value
+
+
+def which_key(function: output.F) -> output.F:
+    """``--domain``, which must be given, ``--selector`` and ``--directory``."""
+    for option in (
+        click.option(
+            "-D",
+            "--directory",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Where keys are kept, as DOMAIN/SELECTOR.pem. Default: sign.key_directory.",
+        ),
+        click.option(
+            "-s",
+            "--selector",
+            callback=selector,
+            help="The selector (s=). Default: year and short host name, {year}-{host}.",
+        ),
+        click.option("-d", "--domain", callback=domain, required=True, help="The domain that signs (d=)."),
+    ):
+        function = option(function)
+    return function
+
+
+def settings(path: Path | None) -> Config | None:
+    """The configuration where it can be read, for its defaults: keys are made before it is complete."""
+    return examine(path).config
+
+
+def key_directory(config: Config | None, given: Path | None) -> Path:
+    """Where keys are kept, absolute."""
+    return (given or Path((config or Config()).sign.key_directory)).absolute()
+
+
+def or_default(selector: str | None, config: Config | None) -> str:
+    """The selector, or the one of this year and this host."""
+    if selector is not None:
+        return selector
+    host = config.general.hostname if config else os.uname().nodename
+    name = records.default_selector(time.localtime().tm_year, host)
+    if not records.is_selector(name):
+        raise click.UsageError(f'"{output.clean(name)}" is no selector: give one with --selector')
+    return name
+
+
+def load(file: str) -> PrivateKey:
+    """The key in ``file``, or the end of the command."""
+    try:
+        return load_key(file)
+    except KeyProblem as problem:
+        raise output.Failure(output.UNAVAILABLE, str(problem)) from None
+
+
+def record_tags(*, hashes: tuple[str, ...]) -> Callable[[output.F], output.F]:
+    """The options of opendkim-genkey that go into the record; ``hashes`` are the names of the one for h=."""
+
+    def decorate(function: output.F) -> output.F:
+        for option in (
+            click.option(
+                *hashes,
+                "hashes",
+                metavar="NAMES",
+                callback=_hashes,
+                default="sha256",
+                show_default=True,
+                help='Hash algorithms that may be used with the key, with ":" between them; "" for any (h=).',
+            ),
+            click.option("-r", "--restrict/--no-restrict", help="The key is for e-mail only (s=email)."),
+            click.option("-n", "--note", default="", callback=_note, help="A note for people (n=)."),
+            click.option(
+                "--subdomains/--no-subdomains",
+                " /-S",
+                " /--nosubdomains",
+                default=True,
+                help="Whether signatures with the key may name an identity (i=) of a subdomain; if not, t=s.",
+            ),
+            click.option(
+                "-t", "--testmode/--no-testmode", help="Tell verifiers that we are only testing (t=y)."
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _note(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if len(value) > MAX_NOTE:
+        raise click.BadParameter(f"longer than {MAX_NOTE} characters: everybody who verifies has to fetch it")
+    return value
+
+
+def _hashes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(value.lower().split(":"))) if value else ()
+    for name in names:
+        if name not in ("sha1", "sha256"):
+            raise click.BadParameter(f'no such algorithm: "{output.clean(name)}"; there is sha256')
+    if names and "sha256" not in names:
+        raise click.BadParameter("we sign with sha256; sha1 must not be used (RFC 8301 §3.1)")
+    return tuple(name for name in names if name != "sha1")
+
+
+def configured(config: Config | None, domain: str) -> list[tuple[str, str]]:
+    """Selector and file of each key that the configuration has for the domain."""
+    keys = config.sign.key if config else ()
+    return [(key.selector, key.file) for key in keys if key.domain == domain and key.selector and key.file]
