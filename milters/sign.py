@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from postvouch.config.cover import cover_of
 from postvouch.config.schema import Config
 from postvouch.directory import model, resolve, snapshot
 from postvouch.host import daemon
@@ -23,7 +24,7 @@ from postvouch.sign.keys import KeyRing, KeySpec
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, Decision, Defer, Reject
 from postvouch.values.message import Field, Message
-from postvouch.values.network import networks
+from postvouch.values.network import internal_hosts, networks
 
 
 class Signer:
@@ -39,18 +40,14 @@ class Signer:
         self._problem = ""
         self._rules = choose.Rules(
             domains=_ours(config),
-            internal=networks(config.general.internal_hosts),
+            internal=internal_hosts(config.general.internal_hosts),
             vouching=networks(config.sign.vouching_hosts),
             vouching_id=config.sign.vouching_id,
             sign_unauthenticated=config.sign.sign_unauthenticated,
             check_owner=config.sign.check_owner,
             rewrites=config.general.role == "srs",
         )
-        self._cover = dkim.Rules(
-            headers=config.sign.sign_headers,
-            oversign=config.sign.oversign_headers,
-            expire_s=int(config.sign.expire),
-        )
+        self._cover = cover_of(config.sign)
 
     def hashes(self, fields: Sequence[Field]) -> None:
         """Keep the body: whether it has to be hashed at all is known at the end only."""

@@ -13,6 +13,7 @@ from postvouch.cli import output, sample, verdict
 from postvouch.cli.jsonlresult import in_full
 from postvouch.cli.letter import read_letter
 from postvouch.cli.zonefile import ZoneFile
+from postvouch.config.cover import cover_of
 from postvouch.config.schema import Config, General
 from postvouch.config.verdict import Verdict
 from postvouch.config.verify import Verify
@@ -96,9 +97,7 @@ def _sign() -> dict[str, Any]:
     texts = record.strings(private)
     client = Client(address="203.0.113.25", helo="client.our.example", login="bob")
     message = read_letter(sample.OURS, client=client, envelope=Envelope(sender="bob@our.example")).message
-    settings = _CONFIG.sign
-    rules = signer.Rules(headers=settings.sign_headers, oversign=settings.oversign_headers)
-    made = signer.sign(message, key, now=sample.NOW, rules=rules)
+    made = signer.sign(message, key, now=sample.NOW, rules=cover_of(_CONFIG.sign))
     own = Field(made.name.encode(), b" " + made.value.replace("\n", "\r\n").encode())
     zone = ZoneFile(record.zone_text(_DOMAIN, _SELECTOR, texts).replace("\n", " "))
     found = checker.verify(replace(message, fields=(own, *message.fields)), zone, sample.NOW)

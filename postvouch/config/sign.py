@@ -94,6 +94,12 @@ class Sign:
         ),
         "Header fields that are signed where present, and of which no further one may be added then.",
     )  # fmt: skip
+    canonicalization: str = setting(
+        "relaxed/relaxed",
+        "The form, header/body, in which letters are signed (c=). Simple forms break where a later hop only "
+        "folds a line or takes a blank away.",
+        choices=("relaxed/relaxed", "relaxed/simple", "simple/simple", "simple/relaxed"),
+    )
     remove_old_signatures: str = setting(
         "none",
         "Which DKIM-Signature fields are removed from a letter that we sign: none; own: those of its "
