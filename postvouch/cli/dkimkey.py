@@ -107,7 +107,6 @@ def record_tags(*, hashes: tuple[str, ...]) -> Callable[[output.F], output.F]:
             click.option(
                 "--subdomains/--no-subdomains",
                 " /-S",
-                " /--nosubdomains",
                 default=True,
                 help="Whether signatures with the key may name an identity (i=) of a subdomain; if not, t=s.",
             ),
@@ -134,6 +133,8 @@ def _hashes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str
             raise click.BadParameter(f'no such algorithm: "{output.clean(name)}"; there is sha256')
     if names and "sha256" not in names:
         raise click.BadParameter("we sign with sha256; sha1 must not be used (RFC 8301 §3.1)")
+    if "sha1" in names:
+        click.echo("warning: sha1 is left out: no verifier may take it (RFC 8301 §3.1)", err=True)
     return tuple(name for name in names if name != "sha1")
 
 

@@ -26,6 +26,9 @@ from postvouch.sign.keys import MAX_RSA_BITS, MIN_RSA_BITS, KeyProblem, PrivateK
 GROUP = "postvouch"
 EVERYWHERE_BITS = 4096
 
+# What Getopt::Long lets its users write.
+_OLD = ("append-domain", "restrict", "subdomains", "testmode")
+_OLD_NAMES = {f"no{name}": f"no-{name}" for name in _OLD}
 _KINDS = {"rsa": ("rsa",), "ed25519": ("ed25519",), "both": ("rsa", "ed25519")}
 
 
@@ -44,7 +47,11 @@ class _New:
         return self.file.with_name(f"{self.record.selector}.txt")
 
 
-@click.command(context_settings={"help_option_names": ["--help"]})
+def _renamed(option: str) -> str:
+    return _OLD_NAMES.get(option, option)
+
+
+@click.command(context_settings={"help_option_names": ["--help"], "token_normalize_func": _renamed})
 @dkimkey.which_key
 @click.option(
     "--type",
@@ -83,8 +90,8 @@ def genkey(
     """Make a private key, write its DNS record beside it, and print the [[sign.key]] table for it.
 
     The key is DIRECTORY/DOMAIN/SELECTOR.pem with mode 0640, root:postvouch, so that postvouch-sign can read
-    and not change it; made by another user, or where there is no such group, 0600. The record is SELECTOR.txt.
-    What exists is never overwritten. The options of opendkim-genkey are understood, -h included.
+    and not change it; made by another user, or where there is no such group, its mode is 0600. The record is
+    SELECTOR.txt. What exists is never overwritten. It takes the options of opendkim-genkey, -h included.
     """
     _check_bits(kind, bits)
     config = dkimkey.settings(path)
@@ -116,7 +123,7 @@ def genkey(
     gid = _make_folder(folder)
     for new in news:
         _write(new, gid, say)
-    _show(news, as_json=as_json, options=f" -D {directory}" if directory else "")
+    _show(news, path, as_json=as_json, options=f" -D {directory}" if directory else "")
     _check_readable(news)
 
 
@@ -190,7 +197,7 @@ def _check_readable(news: list[_New]) -> None:
             ) from None
 
 
-def _show(news: list[_New], *, as_json: bool, options: str) -> None:
+def _show(news: list[_New], path: Path | None, *, as_json: bool, options: str) -> None:
     if as_json:
         output.print_json({"keys": [_data(new) for new in news]})
         return
@@ -207,11 +214,15 @@ def _show(news: list[_New], *, as_json: bool, options: str) -> None:
     for new in news:
         click.echo(new.zone_text, nl=False)
     click.echo()
-    for new in news:
-        which = f"-d {new.record.domain} -s {new.record.selector}{options}"
-        output.line(f"Other forms:   postvouch dkim record {which} --form {'|'.join(recordforms.FORMS[1:])}")
-        output.line(f"Is it there?   postvouch dkim testkey {which}")
-    output.line(f"Then put the table above into {DEFAULT_PATH}.")
+    which = [f"-d {new.record.domain} -s {new.record.selector}{options}" for new in news]
+    output.line(f"Other forms:  postvouch dkim record {which[0]} --form {'|'.join(recordforms.FORMS[1:])}")
+    for each in which:
+        output.line(f"Is it there?  postvouch dkim testkey {each}")
+    output.line(f"Then put the table above into {path or DEFAULT_PATH}.")
+    if not news[0].file.stat().st_mode & 0o040:
+        output.line(
+            f"Only you can read the key. For postvouch-sign: chgrp {GROUP}, chmod 0640; its folder as well."
+        )
 
 
 def _data(new: _New) -> dict[str, Any]:
