@@ -114,7 +114,7 @@ def genkey(
         )  # fmt: skip
         ours = records.Record(domain=domain, selector=its_selector, strings=strings)
         try:
-            text = recordforms.text([ours], zone=zone or (None if append_domain else domain))
+            text = recordforms.text([ours], zone=domain if zone is None and not append_domain else zone)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         news.append(

@@ -36,6 +36,8 @@ def text(
     "delete" leaves it at that. Raises ValueError for an unknown form, or a zone that does not hold a domain.
     """
     ttl = TTL_S if ttl_s is None else ttl_s
+    for record in records:
+        owner(record.domain, record.selector, zone)  # whatever the form, a name out of its zone is a mistake
     if form == "zone":
         lines = (zone_text(r.domain, r.selector, r.strings, zone=zone, ttl_s=ttl_s) for r in records)
         return "".join(lines)
@@ -49,7 +51,7 @@ def text(
     if form == "octodns":
         return _octodns(records, zone, ttl)
     if form == "terraform":
-        return "\n".join(_terraform(record, zone, ttl) for record in records)
+        return "\n".join(_terraform(record, ttl) for record in records)
     raise ValueError(f"no such form: {form}; one of {', '.join(FORMS)}")
 
 
@@ -62,7 +64,6 @@ def _nsupdate(
     if zone:
         lines.append(f"zone {zone.rstrip('.')}.")
     for record in records:
-        owner(record.domain, record.selector, zone)  # it must lie in the zone
         name = owner(record.domain, record.selector)
         if change != "add":
             lines.append(f"update delete {name} IN TXT")
@@ -85,7 +86,7 @@ def _data(record: Record, zone: str | None, ttl_s: int) -> dict[str, Any]:
 def _octodns(records: Sequence[Record], zone: str | None, ttl_s: int) -> str:
     """Names in octoDNS' files are relative; without a zone to those of each key's own domain."""
     lines: list[str] = []
-    named = {owner(r.domain, r.selector, zone or r.domain): r for r in records}
+    named = {owner(r.domain, r.selector, r.domain if zone is None else zone): r for r in records}
     for name, record in sorted(named.items(), key=lambda pair: _natural(pair[0])):
         value = "".join(record.strings).replace(";", "\\;")
         lines += [f"{name}:", f"  ttl: {ttl_s}", "  type: TXT", f"  value: '{value}'"]
@@ -97,8 +98,7 @@ def _natural(name: str) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", name)]
 
 
-def _terraform(record: Record, zone: str | None, ttl_s: int) -> str:
-    owner(record.domain, record.selector, zone)
+def _terraform(record: Record, ttl_s: int) -> str:
     value = '\\"\\"'.join(record.strings)
     label = re.sub("[^A-Za-z0-9_-]", "_", f"dkim_{record.selector}_{record.domain}")
     return (
