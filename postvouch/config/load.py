@@ -34,9 +34,13 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came of reading. ``config`` is None if there are problems; ``places``: where each is set."""
+    """What came of reading. ``config`` is None if there are problems; ``places``: where each is set.
+
+    ``settings`` is what could be read, problems or not: for the defaults of tools, and for looking at keys.
+    """
 
     config: Config | None
+    settings: Config
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     files: tuple[Path, ...]
@@ -64,10 +68,12 @@ def examine(path: Path | None = None) -> Report:
     config = _build(gathered)
     if not unread:
         cross.check(config, gathered, Where(str(main), 0), notes)
-    secrets.check_modes(config, gathered, Where(str(main), 0), notes)
+    settings = defaults.fill_in(config)
+    secrets.check_modes(settings, gathered, Where(str(main), 0), notes)
     problems = tuple(dict.fromkeys(notes.problems))
     return Report(
-        config=None if problems else defaults.fill_in(config),
+        config=None if problems else settings,
+        settings=settings,
         problems=problems,
         warnings=tuple(dict.fromkeys(notes.warnings)),
         files=files,
