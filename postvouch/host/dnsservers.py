@@ -58,6 +58,11 @@ class Servers:
         self._heard = dict.fromkeys(self._servers, 0.0)
         self._resting = dict.fromkeys(self._servers, 0.0)
 
+    @property
+    def endpoints(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of each."""
+        return tuple((server.address, server.port) for server in self._servers)
+
     def ask(self, question: Question, seconds: float) -> Answer:
         """Ask until one server has an answer or the time is over. Raises DnsUnavailable."""
         now = time.monotonic()
