@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import ours, strangers
+from lab import nameservers, ours, strangers
 from lab.engine import STATE, Engine, EngineError, FileIn, find
 from lab.images import base, digest, host_image, our_image, say
 from lab.lab import Lab
@@ -22,7 +22,9 @@ LABEL = "pvlab"
 def _inputs(host: str, our: str) -> str:
     """A hash of everything that makes a lab what it is: images and the code that sets it up."""
     here = Path(__file__).parent
-    code = (here / f"{name}.py" for name in ("bring_up", "ours", "strangers", "people", "topology"))
+    code = (
+        here / f"{name}.py" for name in ("bring_up", "nameservers", "ours", "strangers", "people", "topology")
+    )
     return digest(host, our, *(path.read_bytes() for path in code))
 
 
@@ -95,6 +97,7 @@ def build(engine: Engine, release: str, host_image: str, our_image: str, label: 
         "redis": strangers.redis(),
         "sender": strangers.sender(),
         "sink": strangers.sink(topology),
+        "ns2": nameservers.secondary(topology),
     }
     lab.each(tuple(recipes), lambda name: _set_up(lab, name, *recipes[name]))
     say(f"sender, sink, LDAP and redis at work ({time.monotonic() - began:.0f} s)")
@@ -154,7 +157,7 @@ def _booted(lab: Lab, host: str) -> None:
 
 
 def _keys(lab: Lab) -> dict[str, str]:
-    """Configure our hosts, have every signing host make its key, and collect the records for DNS."""
+    """Configure our hosts, have every signing host make its key, and collect what the root zone needs."""
     secret = secrets.token_urlsafe(24)
     records = {}
 
@@ -164,12 +167,15 @@ def _keys(lab: Lab) -> dict[str, str]:
             parts = " ".join(f'"{part}"' for part in re.findall(r".{1,200}", f"v=DKIM1; k=rsa; p={public}"))
             records[name] = f"lab._domainkey.far.example. TXT ( {parts} )"
             return ""
+        if name == "ns1":
+            records[name] = _set_up(lab, name, *nameservers.primary(lab.topology))
+            return ""
         lab.engine.put(lab.topology.container(name), ours.files(name, lab.topology, secret))
         if name != "mx":
             records[name] = lab.sh(name, ours.key_script(name)).out
         return ""
 
-    lab.each(("sender", *OURS), one)
+    lab.each(("sender", "ns1", *OURS), one)
     return records
 
 

@@ -26,7 +26,7 @@ HOST_PACKAGES = """
 systemd systemd-sysv dbus openssl ca-certificates iproute2 procps python3 bsdutils
 postfix postfix-lmdb postfix-pcre dovecot-core swaks libnet-ssleay-perl libauthen-sasl-perl
 opendkim opendkim-tools opendmarc dbconfig-no-thanks postfix-policyd-spf-perl
-slapd ldap-utils redis-server redis-tools knot knot-dnsutils unbound rspamd spamassassin
+slapd ldap-utils redis-server redis-tools knot knot-dnsutils nsd unbound rspamd spamassassin
 python3-click python3-cryptography python3-dkim python3-dnspython python3-idna python3-ldap3 python3-milter
 python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-spf python3-yaml
 """.split()  # noqa: SIM905
@@ -35,12 +35,13 @@ python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-sp
 TEST_PACKAGES = """
 gcc libc6-dev libmilter-dev python3-dev python3-venv python3-pip ca-certificates git groff-base
 postfix postfix-lmdb slapd ldap-utils redis-server unbound dovecot-core openssl procps
+nsd knot knot-dnsutils opendkim-tools
 """.split()  # noqa: SIM905
 
 # What the hosts must not start by themselves: each is told what it is later.
 SERVICES = (  # noqa: SIM905
-    "postfix dovecot dovecot.socket opendkim opendmarc slapd redis-server knot unbound unbound-resolvconf "
-    "rspamd spamd spamassassin "
+    "postfix dovecot dovecot.socket opendkim opendmarc slapd redis-server knot nsd unbound "
+    "unbound-resolvconf rspamd spamd spamassassin "
     "systemd-logind apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer "
     "systemd-resolved systemd-networkd systemd-timesyncd systemd-networkd-wait-online dns-root-data"
 ).split()

@@ -1,14 +1,17 @@
 """Who is where: the hosts of the lab, their names and addresses, and the domains of the two worlds.
 
 One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has
-four Postfix hosts, an LDAP and a redis server; far.example is a stranger; sink is the world's big mailbox
-provider.
+four Postfix hosts, an LDAP and a redis server; fresh.example, ours as well, has a zone of its own on two
+servers, where keys come and go; far.example is a stranger; sink is the world's big mailbox provider.
 """
 
 from dataclasses import dataclass
 
 OURS = ("mx", "srs", "submission", "relay")
 SELECTOR = "lab"
+FRESH = "fresh.example"
+NAMESERVERS = ("ns1", "ns2")
+"""Of FRESH: the one that signs it, and the one that fetches it when it is told to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ HOSTS = (
     Host(name="dns", fqdn="dns.our.example", last=2),
     Host(name="ldap", fqdn="ldap.our.example", last=3),
     Host(name="redis", fqdn="redis.our.example", last=4),
+    Host(name="ns1", fqdn="ns1.our.example", last=5),
+    Host(name="ns2", fqdn="ns2.our.example", last=6),
     Host(name="sender", fqdn="mail.far.example", last=10),
     Host(name="mx", fqdn="mx.our.example", last=20),
     Host(name="srs", fqdn="srs.our.example", last=21),
@@ -69,10 +74,24 @@ def fqdn(host: str) -> str:
     return next(h.fqdn for h in HOSTS if h.name == host)
 
 
-def zone(topology: Topology, keys: dict[str, str]) -> str:
-    """The one signed zone, the root, that holds every name of the lab.
+def fresh_zone() -> str:
+    """The zone of FRESH before its first key."""
+    return f"""\
+$ORIGIN {FRESH}.
+$TTL 2
+@ SOA ns1.our.example. hostmaster.our.example. 1 3600 600 86400 2
+@ NS ns1.our.example.
+@ NS ns2.our.example.
+@ MX 10 mx.our.example.
+@ TXT "v=spf1 a:relay.our.example -all"
+_dmarc TXT "v=DMARC1; p=reject"
+"""
 
-    ``keys``: TXT record lines in zone file form by the domain they are for, with absolute names.
+
+def zone(topology: Topology, records: dict[str, str]) -> str:
+    """The signed root zone, which holds every name of the lab but those of FRESH.
+
+    ``records``: lines of a zone file with absolute names, by the host they come from: keys, the DS of FRESH.
     """
     at = topology.address
     lines = [
@@ -111,5 +130,6 @@ def zone(topology: Topology, keys: dict[str, str]) -> str:
             f'{domain}.example. TXT "v=spf1 a:mx.gmail.example -all"',
             f'_dmarc.{domain}.example. TXT "v=DMARC1; p=none"',
         ]
-    lines += keys.values()
+    lines += [f"{FRESH}. NS {fqdn(each)}." for each in NAMESERVERS]
+    lines += records.values()
     return "\n".join(lines) + "\n"
