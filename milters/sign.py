@@ -9,38 +9,57 @@ under a sender that cannot pass for us, as sign.on_unproven says.
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
+from postvouch.auth import bodies
+from postvouch.auth import dkim as verifier
 from postvouch.config.cover import cover_of
 from postvouch.config.schema import Config
 from postvouch.directory import model, resolve, snapshot
 from postvouch.host import daemon
-from postvouch.host.keyfiles import load_ring
+from postvouch.host.dns import DnsResolver, MessageResolver
+from postvouch.host.keywatch import KeyWatch, ring_of
 from postvouch.host.log import ERROR, INFO, WARNING, Log
-from postvouch.milters import gather, workers
+from postvouch.milters import gather, sealing, workers
 from postvouch.milters.unproven import Unproven
-from postvouch.sign import choose, dkim
-from postvouch.sign.keys import KeyRing, KeySpec
+from postvouch.sign import choose, dkim, old
+from postvouch.sign.keys import KeyRing
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
-from postvouch.values.decision import Accept, Decision, Defer, Reject
-from postvouch.values.message import Field, Message
+from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Reject, RemoveField
+from postvouch.values.dns import WouldWait
+from postvouch.values.message import Field, Form, Message
 from postvouch.values.network import internal_hosts, networks
+from postvouch.values.reply import LATER
+
+MANY_FIELDS = 500
+"""A letter with more keeps nobody else waiting: it takes a thread."""
 
 
 class Signer:
-    """The handler of one configuration."""
+    """The handler of one configuration. ``resolver`` is asked only where a setting needs DNS."""
 
-    def __init__(self, config: Config, log: Log, watch: snapshot.Watch, ring: KeyRing) -> None:
+    def __init__(
+        self,
+        config: Config,
+        log: Log,
+        watch: snapshot.Watch,
+        keys: KeyWatch,
+        resolver: DnsResolver | None = None,
+    ) -> None:
         self.max_body: int = config.sign.max_body
         self.watch = watch
+        self.keys = keys
+        self.dns = config.dns
+        self.resolver = resolver or DnsResolver(config.dns.servers, timeout_s=config.dns.timeout)
         self._log = log
-        self._ring = ring
         self._config = config
         self._unproven = Unproven.of(config)
         self._problem = ""
         self._rules = choose.Rules(
             domains=_ours(config),
             internal=internal_hosts(config.general.internal_hosts),
+            certificates=frozenset(each.lower() for each in config.sign.client_certificates),
             vouching=networks(config.sign.vouching_hosts),
             vouching_id=config.sign.vouching_id,
             sign_unauthenticated=config.sign.sign_unauthenticated,
@@ -48,23 +67,52 @@ class Signer:
             rewrites=config.general.role == "srs",
         )
         self._cover = cover_of(config.sign)
+        self._sealer = sealing.Sealer.of(config, self._cover)
 
-    def hashes(self, fields: Sequence[Field]) -> None:
-        """Keep the body: whether it has to be hashed at all is known at the end only."""
+    def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
+        """Hash the body as we sign it and as the signatures that are there ask for; keep nothing of it.
+
+        A letter whose From: has no key is hashed only where it may be sealed.
+        """
+        author = _author_of(fields)
+        wanted: dict[Form, None] = {}
+        if isinstance(author, OneAuthor) and self.keys.ring.find(author.address) is not None:
+            wanted[self._cover.form] = None
+        if self._sealer is not None:
+            wanted[sealing.FORM] = None
+        if wanted:
+            wanted |= dict.fromkeys(bodies.forms(fields))
+        return bodies.BodyHashes(tuple(wanted))
 
     def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Sign one letter, or say why not."""
         if not self._config.general.role:
             return Decision(verdict=Accept(), code="no-role")
-        author = parse_author([field.value for field in message.named(b"from")])
-        facts = _author(author)
-        choice = choose.choose(message, author, rules=self._rules, ring=self._ring, owns=self._owns)
+        if not may_wait and len(message.fields) > MANY_FIELDS:
+            raise WouldWait("many fields")
+        ring = self.keys.ring
+        decision = self._decide(message, ring, may_wait)
+        if self._sealer is None or not self._sealer.concerns(message):
+            return decision
+        if not isinstance(decision.verdict, Accept) or _renamed(decision):
+            return decision
+        fields, word = self._sealer.seal(message, decision.edits, ring, self._asking(may_wait))
+        return Decision(
+            verdict=decision.verdict,
+            code=decision.code,
+            edits=(*decision.edits, *fields),
+            facts=(*decision.facts, ("sealed", word)),
+        )
+
+    def _decide(self, message: Message, ring: KeyRing, may_wait: bool) -> Decision:
+        author = _author_of(message.fields)
+        facts = (("author", f"<{author.address}>"),) if isinstance(author, OneAuthor) else ()
+        now = time.time()
+        choice = choose.choose(message, author, rules=self._rules, ring=ring, owns=self._owns, now=now)
         match choice:
-            case choose.Signing(keys=keys, reason=reason):
+            case choose.Signing(reason=reason):
                 self._log.debug(message.queue_id, f"signed for {reason}")
-                edits = dkim.sign_all(message, keys, now=time.time(), rules=self._cover)
-                names = " ".join(f"{key.domain}/{key.selector}" for key in keys)
-                return Decision(verdict=Accept(), code="ok", edits=edits, facts=(*facts, ("signed", names)))
+                return self._sign(message, author, choice, ring, now=now, facts=facts, may_wait=may_wait)
             case choose.Refusal(reply=reply, code=code, reason=reason):
                 self._log.debug(message.queue_id, reason)
                 return Decision(verdict=Reject(reply), code=code, facts=facts)
@@ -73,11 +121,58 @@ class Signer:
             case choose.NotSigned(code=code, reason=reason, unproven=unproven):
                 facts = (*facts, ("why", reason))
                 if unproven:
-                    return self._unproven.decide(message, author, code=code, facts=facts)
+                    return self._unproven.decide(message, author, code=code, facts=facts, may_wait=may_wait)
                 return Decision(verdict=Accept(), code=code, facts=facts)
 
+    def _sign(
+        self,
+        message: Message,
+        author: Author,
+        choice: choose.Signing,
+        ring: KeyRing,
+        *,
+        now: float,
+        facts: tuple[tuple[str, str], ...],
+        may_wait: bool,
+    ) -> Decision:
+        digests = message.digests
+        if digests is not None:
+            if self._cover.form not in digests:
+                # The key came while the letter was under way, and its body is gone.
+                return Decision(verdict=Defer(LATER), code="key-is-new", facts=facts)
+            if digests[self._cover.form][1] > self.max_body:
+                return Decision(verdict=Defer(LATER), code="body-too-long", facts=facts)
+        removed = self._removals(message, author, choice, ring, may_wait)
+        added = dkim.sign_all(message, choice.keys, now=now, rules=self._cover)
+        facts = (*facts, ("signed", " ".join(f"{key.domain}/{key.selector}" for key in choice.keys)))
+        if removed:
+            facts = (*facts, ("removed", str(len(removed))))
+        return Decision(verdict=Accept(), code="ok", edits=(*removed, *added), facts=facts)
+
+    def _removals(
+        self, message: Message, author: Author, choice: choose.Signing, ring: KeyRing, may_wait: bool
+    ) -> tuple[RemoveField, ...]:
+        which = self._config.sign.remove_old_signatures
+        if which == "none" or not isinstance(author, OneAuthor):
+            return ()
+        ours = ring.find(author.address)
+        standing = [key for key in ours.keys if key not in choice.keys] if ours is not None else []
+        return old.removals(
+            message,
+            which=which,
+            domains={author.address.domain, *(key.domain for key in choice.keys)},
+            kept={(key.domain, key.selector.lower()) for key in standing},
+            verified=lambda: [
+                finding.result for finding in verifier.verify(message, self._asking(may_wait), time.time())
+            ],
+        )
+
+    def _asking(self, may_wait: bool) -> MessageResolver:
+        return self.resolver.for_message(self.dns.message_timeout, may_wait=may_wait)
+
     def tick(self) -> None:
-        """Look whether the directory has changed; say once what is wrong with it."""
+        """Look whether keys or the directory have changed; say once what is wrong with them."""
+        self.keys.poll()
         if self._config.sign.check_owner:
             self.watch.poll()
         if self.watch.problem != self._problem:
@@ -103,22 +198,21 @@ def _ours(config: Config) -> frozenset[str]:
     return frozenset(filter(None, (*config.general.domains, *rewritten)))
 
 
-def _author(author: Author) -> tuple[tuple[str, str], ...]:
-    return (("author", f"<{author.address}>"),) if isinstance(author, OneAuthor) else ()
+def _author_of(fields: Sequence[Field]) -> Author:
+    """The author in a header, twice asked and once found out: before the body and after it."""
+    values = tuple([field.value for field in fields if field.name.rstrip(b" \t").lower() == b"from"])
+    if sum(map(len, values)) > _COMMON:
+        return parse_author(values)
+    return _kept(values)
 
 
-def ring_of(config: Config) -> KeyRing:
-    """The keys of a configuration, loaded."""
-    return load_ring(
-        KeySpec(
-            domain=key.domain,
-            selector=key.selector,
-            file=key.file,
-            subdomains=key.subdomains,
-            authors=key.authors,
-        )
-        for key in config.sign.key
-    )
+_COMMON = 1000
+_kept = lru_cache(maxsize=256)(parse_author)
+
+
+def _renamed(decision: Decision) -> bool:
+    """Whether it leaves under a sender that must not pass for ours: no seal shall help it."""
+    return any(isinstance(edit, ChangeSender) for edit in decision.edits)
 
 
 def check(config: Config) -> list[str]:
@@ -131,24 +225,23 @@ def run(service: daemon.Service) -> int:
     """The daemon."""
     log = service.log
 
-    def make(config: Config, old: gather.Handler | None) -> Signer:
+    def make(config: Config, replaced: gather.Handler | None) -> Signer:
         rules = model.Rules(delimiter=config.map.recipient_delimiter, max_targets=config.map.max_targets)
         path = Path(config.map.snapshot)
-        watch = old.watch if isinstance(old, Signer) else None
+        before = replaced if isinstance(replaced, Signer) else None
+        watch = before.watch if before else None
         if watch is None or (watch.path, watch.rules) != (path, rules):
             watch = snapshot.Watch(path, rules)
-        signer = Signer(config, log, watch, ring_of(config))
+        resolver = before.resolver if before and before.dns == config.dns else None
+        signer = Signer(config, log, watch, KeyWatch.of(config, log), resolver)
         signer.tick()
         return signer
 
     for problem in check(service.config):
         log.note(f"{problem}; mail that needs it is deferred", level=ERROR)
-    settings = service.config.sign
     return workers.run(
         service,
-        where=settings.socket,
-        workers=settings.workers,
-        metrics_at=settings.metrics,
+        settings=lambda config: config.sign,
         make=make,
         check=check,
         gauges={

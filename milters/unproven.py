@@ -61,16 +61,25 @@ class Unproven:
         )
 
     def decide(
-        self, message: Message, author: Author, *, code: str, facts: tuple[tuple[str, str], ...]
+        self,
+        message: Message,
+        author: Author,
+        *,
+        code: str,
+        facts: tuple[tuple[str, str], ...],
+        may_wait: bool = True,
     ) -> Decision:
-        """Decide about one letter; ``code`` and ``facts`` say why nobody vouches for it."""
+        """Decide about one letter; ``code`` and ``facts`` say why nobody vouches for it.
+
+        WouldWait where DNS has to be asked and ``may_wait`` is false.
+        """
         if self.action == "reject":
             return Decision(verdict=Reject(SPOOF), code=code, facts=facts)
         if self.problem:
             facts = (*facts, ("srs", self.problem))
             return Decision(verdict=Defer(LATER), code="srs-problem", facts=facts)
         try:
-            sender = self._sender(message, author)
+            sender = self._sender(message, author, may_wait)
         except DnsUnavailable as error:
             facts = (*facts, ("dns", str(error)))
             return Decision(verdict=Defer(DNS_PROBLEM), code="temperror", facts=facts)
@@ -78,7 +87,7 @@ class Unproven:
             return Decision(verdict=Quarantine(HELD), code=code, facts=facts)
         return Decision(verdict=Accept(), code=code, edits=(ChangeSender(sender),), facts=facts)
 
-    def _sender(self, message: Message, author: Author) -> str:
+    def _sender(self, message: Message, author: Author, may_wait: bool) -> str:
         """The sender under which the letter cannot pass for ours, "" where there is none.
 
         There is none for the null sender, whose SPF would look at our HELO name, for one too long to be
@@ -90,7 +99,7 @@ class Unproven:
         found = codec.forward(message.envelope.sender, rules=self.rules, today=int(time.time() // 86400))
         if not isinstance(found, Found):
             return ""
-        resolver = self.resolver.for_message(self.timeout_s, MAX_LOOKUPS)
+        resolver = self.resolver.for_message(self.timeout_s, MAX_LOOKUPS, may_wait)
         return "" if _one_organisation(author.address.domain, self.rules.domain, resolver) else found.value
 
 

@@ -17,6 +17,7 @@ from postvouch.auth.result import Result
 from postvouch.config.load import load
 from postvouch.directory import files, snapshot
 from postvouch.host.keyfiles import write_new
+from postvouch.host.keywatch import KeyWatch
 from postvouch.host.log import Log
 from postvouch.milters import sign
 from postvouch.milters.unproven import HELD, Unproven
@@ -230,7 +231,8 @@ def handled(
     config = load(write_config(directory, **settings))
     descriptor = os.open(directory / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     watch = snapshot.Watch(Path(config.map.snapshot))
-    signer = sign.Signer(config, Log(program="t", descriptor=descriptor), watch, sign.ring_of(config))
+    log = Log(program="t", descriptor=descriptor)
+    signer = sign.Signer(config, log, watch, KeyWatch.of(config, log))
     signer.tick()
     os.close(descriptor)
     return signer.handle(

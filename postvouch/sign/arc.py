@@ -33,13 +33,15 @@ def seal(
     headers: Sequence[str],
     oversign: Sequence[str] = ("from",),
     digest: bytes | None = None,
+    evidence: Sequence[Field] | None = None,
 ) -> tuple[InsertField, ...]:
     """The three fields of one more set over the message as it stands, in the order in which to insert them.
 
     ``chain`` is the status that ``auth.arc.verify`` found when the message came in. ``headers`` are covered
     in that order, each as often as it is there, those in ``oversign`` once more, From always. ``digest`` is
-    the hash of the relaxed body, where the caller has it. () where nothing may be added: the chain says
-    cv=fail already, is full, cannot be numbered, or could not be verified for the moment.
+    the hash of the relaxed body, where the caller has it. ``evidence`` are the Authentication-Results fields
+    to be believed, where not all that bear our id are. () where nothing may be added: the chain says cv=fail
+    already, is full, cannot be numbered, or could not be verified for the moment.
     """
     index = canonical.by_name(message.fields)
     try:
@@ -56,7 +58,8 @@ def seal(
     algorithm, domain, instance = f"a={key.private.algorithm};", f"d={key.domain};", f"i={last + 1};"
     end = f"s={key.selector}; t={int(now)}"
 
-    results = f"{instance} {authserv_id};\n {_results(index, authserv_id)}"
+    believed = index.get(b"authentication-results", ()) if evidence is None else evidence
+    results = f"{instance} {authserv_id};\n {_results(believed, authserv_id)}"
     body = f"bh={base64.b64encode(digest).decode()};"
     tail = f"\n {body}\n c=relaxed/relaxed; {domain}\n {covers}\n {instance} {end}"
     signature = _signed(SIGNATURE, algorithm, tail, canonical.select(index, names, None), key)
@@ -78,20 +81,24 @@ def _covered(index: Index, headers: Sequence[str], oversign: Sequence[str]) -> l
     return names or [b"from"]
 
 
-def _results(index: Index, authserv_id: str) -> str:
+def _results(fields: Sequence[Field], authserv_id: str) -> str:
     """All that the fields of our id say, as one text (RFC 8617 §4.1.1); "none" where they say nothing."""
     found: list[str] = []
-    for field in index.get(b"authentication-results", ()):
+    for field in fields:
         try:
             parsed = authres.parse(field.value)
-        except authres.AuthresError:
+            text = field.value.decode().replace("\r\n", "\n")
+        except (authres.AuthresError, UnicodeDecodeError):
             continue
-        if parsed.authserv_id.lower() != authserv_id.lower() or not parsed.results:
+        if _folded(parsed.authserv_id) != _folded(authserv_id) or not parsed.results:
             continue
-        text = field.value.decode().replace("\r\n", "\n")
         if head := _ID.match(text):
             found.append(text[head.end() :].strip())
     return ";\n ".join(found) or "none"
+
+
+def _folded(authserv_id: str) -> str:
+    return authserv_id.rstrip(".").lower()
 
 
 def _signed(name: str, head: str, tail: str, under: Sequence[Field], key: SigningKey) -> str:
