@@ -19,7 +19,7 @@ from postvouch.values.address import (
 )
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject, Verdict
 from postvouch.values.message import Client, Envelope
-from postvouch.values.network import networks
+from postvouch.values.network import Hosts, networks
 
 STRANGER = Client(address="198.51.100.7", helo="mx.far.example")
 OURS = ("our.example", "old.example")
@@ -137,7 +137,7 @@ def test_each_letter_has_its_setting_and_each_action_its_deed(
         Policy(
             domains=OURS,
             mode=mode,
-            internal=networks(["192.0.2.0/24"]),
+            internal=Hosts(networks=networks(["192.0.2.0/24"])),
             exempt_hosts=networks(["203.0.113.1"]),
             own_hosts=networks(["203.0.113.2"]),
         ),
@@ -337,7 +337,7 @@ def test_an_author_of_ours_that_is_open_leaves_the_envelope_open_too() -> None:
     "client", [Client(local=True), Client(address="203.0.113.9", login="bob"), Client(address="127.0.0.1")]
 )
 def test_our_own_mail_is_not_judged(client: Client) -> None:
-    policy = replace(STERN, internal=networks(["127.0.0.0/8"]))
+    policy = replace(STERN, internal=Hosts(networks=networks(["127.0.0.0/8"])))
     assert decide.is_internal(client, policy)
     assert ruled(findings("our.example", Result.NONE), policy, client) == ("internal", Accept())
 
@@ -345,7 +345,7 @@ def test_our_own_mail_is_not_judged(client: Client) -> None:
 @pytest.mark.parametrize("address", ["", "unknown", "127.0.0.1.evil.example", "\udcff"])
 def test_a_client_without_an_address_is_a_stranger(address: str) -> None:
     everybody = networks(["0.0.0.0/0", "::/0"])
-    policy = replace(STERN, internal=everybody, own_hosts=everybody, exempt_hosts=everybody)
+    policy = replace(STERN, internal=Hosts(networks=everybody), own_hosts=everybody, exempt_hosts=everybody)
     assert ruled(findings("our.example", Result.NONE), policy, Client(address=address))[0] == "spoof"
 
 

@@ -7,9 +7,9 @@ from postvouch.auth.policy import Policy
 from postvouch.auth.result import DkimFinding, DmarcFinding, Findings, Result, SpfFinding
 from postvouch.values.address import parse_author
 from postvouch.values.message import Client, Envelope
-from postvouch.values.network import networks
+from postvouch.values.network import internal_hosts
 
-POLICY = Policy(domains=("our.example",), internal=networks(("127.0.0.0/8", "::1/128", "192.0.2.4")))
+POLICY = Policy(domains=("our.example",), internal=internal_hosts(("192.0.2.4", "lists.our.example")))
 LOCAL = Client(address="127.0.0.1", name="localhost", local=True)
 STRANGER = Client(address="203.0.113.9")
 
@@ -31,6 +31,11 @@ def found(author: str, dmarc: Result, *, aligned_by: str = "", d: str = "") -> F
         (LOCAL, found("root@mx.our.example", Result.NONE), "local"),
         (LOCAL, found("a@far.example", Result.NONE), ""),
         (Client(address="192.0.2.4"), found("cron@our.example", Result.NONE), "internal"),
+        (
+            Client(address="203.0.113.9", name="lists.our.example"),
+            found("cron@our.example", Result.NONE),
+            "internal",
+        ),
         (Client(address="192.0.2.4", login="bob"), found("bob@our.example", Result.NONE), ""),
         # A content filter brings strangers' letters back over the loopback.
         (Client(address="127.0.0.1", port=4711), found("bob@our.example", Result.NONE), ""),

@@ -109,7 +109,48 @@ def test_networks_have_one_form(value, folded):
 @pytest.mark.parametrize("value", ["localhost", "10.0.0.0/33", "", "10.0.0", "our.example"])
 def test_a_name_is_no_network(value):
     with pytest.raises(Wrong):
+        read("sign.vouching_hosts", value)
+
+
+@pytest.mark.parametrize(
+    "value, folded",
+    [
+        ("Lists.Our.example.", "lists.our.example"),
+        (".our.Example", ".our.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("localhost", "localhost"),
+        ("192.0.2.7", "192.0.2.7/32"),
+    ],
+)
+def test_an_internal_host_may_be_named(value, folded):
+    assert read("general.internal_hosts", value) == folded
+
+
+@pytest.mark.parametrize(
+    "value", ["unknown", ".unknown", ".example", ".", "", "*.our.example", "10.0.0.0/33", "a b", "10.0.0"]
+)
+def test_a_name_that_strangers_have_is_no_internal_host(value):
+    with pytest.raises(Wrong):
         read("general.internal_hosts", value)
+
+
+@pytest.mark.parametrize(
+    "value, folded",
+    [
+        ("Bob@Our.example", "bob@our.example"),
+        ("*@our.example", "our.example"),
+        ("News-*@*.our.example", "news-*@*.our.example"),
+        ("*.Bücher.example", "*.xn--bcher-kva.example"),
+    ],
+)
+def test_patterns_of_authors_have_one_form(value, folded):
+    assert read("sign.key.authors", value) == folded
+
+
+@pytest.mark.parametrize("value", ["*", "", "bob@", "our example", "a.*.example"])
+def test_what_is_no_pattern_of_authors_is_refused(value):
+    with pytest.raises(Wrong, match="is no pattern of authors"):
+        read("sign.key.authors", value)
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:9471", "[::1]:9471", "localhost:1", ""])

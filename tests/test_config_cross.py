@@ -103,7 +103,21 @@ PROBLEMS = [
     ('[map]\nnames = ["names.d/*.yaml"]\n', "2: map.names"),
     ('[map]\nsnapshot = "x"\n', "2: map.snapshot"),
     ('[redis]\nurl = "http://x.example"\n', "2: redis.url must begin"),
-    (KEY.format("a") + KEY.format("a"), "5: a second key for a._domainkey.our.example"),
+    (KEY.format("a") + KEY.format("A"), "5: a second key for A._domainkey.our.example"),
+    ('[[sign.key]]\ndomain = "our.example"\n' * 2, "3: a second managed table of our.example"),
+    (KEY.format("a") + 'authors = [\n"our.example",\n"bob@",\n]\n', "7: sign.key.authors: "),
+    (KEY.format("a") + 'authors = "our.example"\n', '5: sign.key.authors: a list is meant: write ["'),
+    (KEY.format("{Year}"), "1: sign.key.selector: {Year} is unknown: write {year} or {host}"),
+    (KEY.format("{selector}"), "1: sign.key.selector: {selector} is unknown"),
+    (KEY.format("{year}"), "1: sign.key.selector has {year}, and sign.key.file neither"),
+    (KEY.format("a").replace("/nowhere", "/{year}"), "1: sign.key.file has {year}, and sign.key.selector"),
+    (KEY.format(""), "1: sign.key.file without sign.key.selector"),
+    ('[sign]\nclient_certificates = ["crm our"]\n', '2: sign.client_certificates: "crm our" is no host'),
+    ('[sign]\nclient_certificates = ["*.our.example"]\n', "2: sign.client_certificates"),
+    (
+        OURS + 'internal_hosts = []\n[sign]\nvouching_id = "m"\nvouching_hosts = ["127.0.0.1"]\n',
+        "7: 127.0.0.1/32 in sign.vouching_hosts is also in general.internal_hosts (127.0.0.0/8)",
+    ),
 ]
 
 
@@ -120,6 +134,10 @@ WARNINGS = [
     ('[general]\nrole = "mx"\ndomains = ["our.example"]\n', "2: role mx without map.forward_transport"),
     ('[general]\nrole = "srs"\ndomains = ["our.example"]\n', "2: role srs without sign.vouching_hosts"),
     ('[general]\ndomains = ["far.example"]\n' + KEY.format("a"), "3: our.example is not in general.domains"),
+    ('[general]\nrole = "relay"\n', "2: role relay without general.domains: only mail From: this host's"),
+    (OURS + KEY.format("a") + 'authors = ["far.example"]\n', "4: far.example in sign.key.authors is not in"),
+    (OURS + KEY.format("a") + 'authors = ["far.example"]\n', "4: our.example signs for far.example, which"),
+    (KEY.format("a") + 'authors = ["our.example"]\nsubdomains = true\n', "1: sign.key.subdomains has no"),
     ("[sign]\nsign_unauthenticated = true\n", "2: sign.sign_unauthenticated"),
     ('[sign]\nvouching_id = "mx.our.example"\n', "2: sign.vouching_id without sign.vouching_hosts"),
     ('[sign]\nexpire = "2d"\n', "2: sign.expire"),
@@ -147,6 +165,16 @@ def test_what_may_be_meant_is_a_warning_and_stops_nothing(texts, text, expected)
 def test_keys_for_subdomains_of_ours_are_ours(texts):
     _, warned = texts('[general]\nrole = "relay"\ndomains = ["example"]\n' + KEY.format("a"))
     assert warned == []
+
+
+def test_good_patterns_and_templates_have_nothing_to_be_warned_about(texts):
+    assert texts(
+        '[general]\nrole = "relay"\ndomains = ["our.example"]\ninternal_hosts = [".lists.our.example"]\n'
+        '[[sign.key]]\ndomain = "lists.our.example"\nselector = "{year}-{host}"\n'
+        'authors = ["news-*@our.example", "*.lists.our.example", "a.crm.our.example"]\n'
+        '[[sign.key]]\ndomain = "our.example"\nselector = "{year}"\nfile = "/keys/{selector}.pem"\n'
+        '[[sign.key]]\ndomain = "our.example"\n'
+    ) == ([], [])
 
 
 def test_a_new_mx_that_only_looks_has_nothing_to_be_warned_about(texts):

@@ -108,6 +108,7 @@ def test_every_problem_of_every_file_is_named_in_one_run(files):
         a='[verify]\nworkers = "two"\ndiscovery = "refuse"\nnote.deep = 1\n',
         b="[log]\nprivacy = \n",
         c="[[sign.key]]\ndomain = 5\n",
+        d='[[sign.key]]\nselector = "a"\n',
     )
     found = problems(path)
     assert [(file, line) for file, line, _ in found] == [
@@ -120,15 +121,14 @@ def test_every_problem_of_every_file_is_named_in_one_run(files):
         ("a.toml", 4),
         ("b.toml", 2),
         ("c.toml", 2),
-        ("c.toml", 1),
-        ("c.toml", 1),
+        ("d.toml", 1),
     ]
     texts = [text for _, _, text in found]
     assert texts[0] == '"role" stands outside of its table: put it under [general]'
     assert texts[1] == 'unknown setting "general.rolle" (did you mean "general.role"?)'
     assert texts[3] == 'unknown table "sgn" (did you mean "sign"?)'
     assert texts[7].startswith("not TOML: ")
-    assert texts[9] == "this [[sign.key]] lacks its selector"
+    assert texts[9] == "this [[sign.key]] lacks its domain"
 
 
 def test_an_error_reads_as_file_line_and_text(files):

@@ -10,11 +10,12 @@ from postvouch.config.load import load
 from postvouch.config.policy import options_of, policy_of
 from postvouch.config.schema import Config
 from postvouch.config.verdict import Verdict
+from postvouch.values.network import internal_hosts
 
 TEXT = """
 [general]
 domains = ["our.example", "old.example"]
-internal_hosts = ["192.0.2.9"]
+internal_hosts = ["192.0.2.9", ".Lists.our.example"]
 [srs]
 unproven_domain = "unproven.example"
 [verify]
@@ -49,7 +50,7 @@ def test_every_setting_of_the_table_reaches_the_core(tmp_path: Path) -> None:
     policy = policy_of(load(path))
     assert policy == Policy(
         domains=("our.example", "old.example"),
-        internal=(ip_network("192.0.2.9/32"),),
+        internal=internal_hosts(["192.0.2.9/32", ".lists.our.example"]),
         srs_domains=("our.example", "unproven.example"),
         mode="enforce",
         own_fail="quarantine",

@@ -1,11 +1,17 @@
 """Key files on disk: who else could read or change them, and files that are never overwritten."""
 
+import calendar
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from postvouch.host.keyfiles import load_key, load_ring, read_key_file, write_new
+from postvouch.config.kinds import AuthorPattern, Domain, SecretPath
+from postvouch.config.schema import Config, General
+from postvouch.config.sign import Sign, SigningKey
+from postvouch.host import keyfiles
+from postvouch.host.keyfiles import load_key, load_ring, read_key_file, specs_of, write_new
 from postvouch.sign.keys import KeyProblem, KeySpec, generate
 from postvouch.values.address import Address
 
@@ -127,3 +133,65 @@ def test_a_ring_from_disk_names_what_it_could_not_load(folder: Path) -> None:
         str(folder / "b.pem"),
         str(folder / "c.pem"),
     ]
+
+
+def configured(folder: Path, *keys: SigningKey, hostname: str = "Crm-Int-01.our.example") -> Config:
+    return Config(general=General(hostname=hostname), sign=Sign(key_directory=str(folder), key=keys))
+
+
+def key(selector: str = "", file: str = "", *authors: str) -> SigningKey:
+    return SigningKey(
+        domain=Domain("our.example"),
+        selector=selector,
+        file=SecretPath(file),
+        authors=tuple(map(AuthorPattern, authors)),
+    )
+
+
+@pytest.fixture
+def year(monkeypatch: pytest.MonkeyPatch) -> int:
+    """It has just begun."""
+    began = calendar.timegm((2027, 1, 1, 0, 0, 1))
+    monkeypatch.setattr(keyfiles.time, "localtime", lambda: time.gmtime(began))
+    return 2027
+
+
+def test_a_key_without_file_is_in_the_folder_of_its_domain(folder: Path) -> None:
+    (spec,) = specs_of(configured(folder, key("a", "", "*.our.example")))
+    assert spec == KeySpec(
+        domain="our.example",
+        selector="a",
+        file=f"{folder}/our.example/a.pem",
+        authors=("*.our.example",),
+    )
+
+
+def test_host_and_selector_are_filled_in(folder: Path) -> None:
+    (spec,) = specs_of(configured(folder, key("{host}", "/keys/{host}/{selector}.pem")))
+    assert (spec.selector, spec.file) == ("crm-int-01", "/keys/crm-int-01/crm-int-01.pem")
+
+
+@pytest.mark.parametrize(
+    "there, chosen",
+    [([2024, 2026], 2026), ([2024, 2026, 2027], 2027), ([2026, 2028], 2026), ([], 2027), ([2000], 2027)],
+)
+def test_the_year_is_the_latest_for_which_a_key_is_there(
+    folder: Path, year: int, there: list[int], chosen: int
+) -> None:
+    assert year == 2027
+    (folder / "our.example").mkdir()
+    for each in there:
+        write_new(str(folder / "our.example" / f"{each}-crm-int-01.pem"), PEM)
+    (spec,) = specs_of(configured(folder, key("{year}-{host}")))
+    assert spec.selector == f"{chosen}-crm-int-01"
+    assert spec.file == f"{folder}/our.example/{chosen}-crm-int-01.pem"
+
+
+def test_at_new_year_mail_goes_on_with_the_key_of_last_year(folder: Path, year: int) -> None:
+    (folder / "our.example").mkdir()
+    write_new(str(folder / "our.example" / f"{year - 1}.pem"), PEM)
+    ring = load_ring(specs_of(configured(folder, key("{year}"))))
+    assert ring.problems == ()
+    found = ring.find(Address("bob", "our.example"))
+    assert found is not None
+    assert [each.selector for each in found.keys] == [str(year - 1)]

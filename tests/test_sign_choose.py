@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postvouch.sign import dkim
 from postvouch.sign.choose import (
     KeyTrouble,
     NotSigned,
@@ -18,7 +19,7 @@ from postvouch.sign.choose import (
 from postvouch.sign.keys import KeyProblem, KeyRing, KeySpec, generate
 from postvouch.values.address import Address, parse_author
 from postvouch.values.message import Client, Envelope, Field, Message
-from postvouch.values.network import networks
+from postvouch.values.network import internal_hosts, networks
 
 _, PEM = generate("ed25519")
 
@@ -40,10 +41,12 @@ RING = KeyRing.build(
 )
 RULES = Rules(
     domains=frozenset({"our.example", "old.example", "broken.example"}),
-    internal=networks(["127.0.0.0/8", "::1/128", "192.0.2.0/28", "198.51.100.7"]),
+    internal=internal_hosts(["192.0.2.0/28", "198.51.100.7", ".lists.our.example"]),
+    certificates=frozenset({"crm-int-01.our.example"}),
     vouching=networks(["192.0.2.25", "2001:db8::25", "198.51.100.7"]),
     vouching_id="mx.our.example",
 )
+NOW = 1_795_000_000
 BOB = "bob@our.example"
 LOGIN = Client(address="203.0.113.9", login="bob")
 LOCAL = Client(address="127.0.0.1", local=True)
@@ -67,7 +70,7 @@ def decide(
         fields=tuple(Field(name, value) for name, value in fields),
     )
     author = parse_author([field.value for field in message.named(b"from")])
-    return choose(message, author, rules=rules, ring=RING, owns=owns)
+    return choose(message, author, rules=rules, ring=RING, owns=owns, now=NOW)
 
 
 def sender(address: str) -> tuple[bytes, bytes]:
@@ -344,18 +347,85 @@ def test_sign_unauthenticated_switches_the_gate_off() -> None:
     assert not choice.unproven
 
 
-def test_a_signature_of_ours_is_not_made_twice() -> None:
-    for d in (b"our.example", b"OUR.example", b"our.example."):
-        field = (b"DKIM-Signature", b" v=1; a=rsa-sha256; s=old;\r\n\td=" + d + b"; b=AAAA")
-        assert code_of(decide(INTERNAL, field, sender(BOB))) == "already-signed"
-    for other in (
-        b" v=1; d=far.example",
-        b" v=1; d=x.our.example",
-        b" d=our.example; d=our.example",
-        b"junk",
-        b"",
+def own_signature(selector: str, *fields: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """What the key of that selector says over these fields and no body."""
+    found = RING.find(Address("bob", "our.example"))
+    assert found is not None
+    (key,) = (key for key in found.keys if key.selector == selector)
+    made = dkim.sign(
+        Message(fields=tuple(Field(*field) for field in fields)),
+        key,
+        now=NOW,
+        rules=dkim.Rules(headers=()),
+    )
+    return made.name.encode(), b" " + made.value.replace("\n", "\r\n").encode()
+
+
+def test_a_signature_of_ours_that_holds_is_not_made_twice_and_the_others_are_made() -> None:
+    one, two = (own_signature(selector, sender(BOB)) for selector in ("s1", "s2"))
+    for client, more in ((INTERNAL, ()), (LOGIN, ()), (MX, (PASS,))):
+        assert code_of(decide(client, *more, one, two, sender(BOB))) == "already-signed"
+        choice = decide(client, *more, one, sender(BOB))
+        assert isinstance(choice, Signing)
+        assert [key.selector for key in choice.keys] == ["s2"]
+    assert code_of(decide(INTERNAL, one, two, sender("eve@our.example"))) == "signed"
+
+
+def test_a_broken_key_defers_even_where_an_old_signature_is_there() -> None:
+    field = (b"DKIM-Signature", b" v=1; a=rsa-sha256; d=broken.example; s=b; b=AAAA")
+    assert code_of(decide(INTERNAL, field, sender("bob@broken.example"))) == "key-problem"
+
+
+def test_a_true_signature_of_ours_is_no_way_around_the_gate() -> None:
+    one, two = (own_signature(selector, sender(BOB)) for selector in ("s1", "s2"))
+    choice = decide(MX, one, two, sender(BOB))
+    assert isinstance(choice, NotSigned)
+    assert (choice.code, choice.unproven) == ("gate-denied", True)
+
+
+CERTIFIED = Client(address="203.0.113.9", certificate="CRM-int-01.our.example")
+
+
+def test_a_client_certificate_is_proof_where_its_name_is_listed() -> None:
+    choice = decide(CERTIFIED, sender(BOB))
+    assert isinstance(choice, Signing)
+    assert choice.reason == "client certificate CRM-int-01.our.example"
+    assert code_of(decide(CERTIFIED, sender("a@far.example"))) == "not-ours"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "our.example", "x.crm-int-01.our.example", "crm-int-01.our.example.", "crm-int-01.our.example\0",
+     " crm-int-01.our.example", "*.our.example", "crm-int-01.our.exampl\u0117"],
+)  # fmt: skip
+def test_a_certificate_of_another_name_is_no_proof(name: str) -> None:
+    assert code_of(decide(replace(CERTIFIED, certificate=name), sender(BOB))) == "not-internal"
+
+
+def test_a_letter_that_looks_like_a_listed_one_only_in_lower_case_is_not_it() -> None:
+    rules = replace(RULES, certificates=frozenset({"k.our.example"}))
+    assert (
+        code_of(decide(replace(CERTIFIED, certificate="K.our.example"), sender(BOB), rules=rules)) == "signed"
+    )
+    kelvin = replace(CERTIFIED, certificate="\u212a.our.example")
+    assert kelvin.certificate.lower() == "k.our.example"
+    assert code_of(decide(kelvin, sender(BOB), rules=rules)) == "not-internal"
+
+
+def test_a_vouching_host_stays_one_with_whatever_certificate_or_name() -> None:
+    for client in (
+        replace(MX, certificate="crm-int-01.our.example"),
+        replace(MX, name="a.lists.our.example"),
     ):
-        assert code_of(decide(INTERNAL, (b"DKIM-Signature", other), sender(BOB))) == "signed"
+        assert code_of(decide(client, sender(BOB))) == "gate-denied"
+        assert code_of(decide(client, PASS, sender(BOB))) == "signed"
+
+
+def test_a_host_that_is_internal_by_its_name_is_named_with_the_rule() -> None:
+    choice = decide(Client(address="203.0.113.9", name="A.lists.our.example"), sender(BOB))
+    assert isinstance(choice, Signing)
+    assert choice.reason == "internal host A.lists.our.example in .lists.our.example"
+    assert code_of(decide(Client(address="203.0.113.9", name="unknown"), sender(BOB))) == "not-internal"
 
 
 def test_a_forged_signature_of_ours_is_no_way_around_the_gate() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.values.network import networks, within
+from postvouch.values.message import Client
+from postvouch.values.network import Hosts, internal_hosts, networks, within
 
 LISTED = networks(["127.0.0.0/8", "192.0.2.7/24", "2001:db8::/32", "fe80::/10"])
 
@@ -38,3 +39,41 @@ def test_no_network_holds_nobody() -> None:
 @given(st.text())
 def test_any_text_has_an_answer(text: str) -> None:
     within(text, LISTED)
+
+
+OURS = internal_hosts(["192.0.2.0/24", "2001:db8::25", "lists.our.example", ".crm.our.example"])
+
+
+@pytest.mark.parametrize(
+    "address, name, rule",
+    [
+        ("192.0.2.9", "unknown", "192.0.2.0/24"),
+        ("2001:db8::25", "", "2001:db8::25/128"),
+        ("127.0.0.1", "localhost", "127.0.0.0/8"),
+        ("::1", "localhost", "::1/128"),
+        ("203.0.113.9", "LISTS.our.example.", "lists.our.example"),
+        ("203.0.113.9", "a.b.crm.our.example", ".crm.our.example"),
+        ("203.0.113.9", "a.lists.our.example", ""),
+        ("203.0.113.9", "crm.our.example", ""),
+        ("203.0.113.9", "evilcrm.our.example", ""),
+        ("203.0.113.9", "lists.our.example.evil.example", ""),
+        ("203.0.113.9", "unknown", ""),
+        ("203.0.113.9", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_rule_that_makes_a_host_ours_is_named(address: str, name: str, rule: str) -> None:
+    assert OURS.rule(Client(address=address, name=name)) == rule
+
+
+def test_the_word_of_postfix_for_no_name_matches_no_rule_not_even_itself() -> None:
+    assert Hosts(names=frozenset({"unknown", ".unknown"})).rule(Client(name="Unknown")) == ""
+
+
+@given(st.text(), st.text(alphabet=".a", max_size=400))
+def test_any_client_has_a_rule_or_none(address: str, name: str) -> None:
+    assert isinstance(OURS.rule(Client(address=address, name=name)), str)
+
+
+def test_a_name_of_a_million_labels_costs_nothing() -> None:
+    assert OURS.rule(Client(name="a." * 1_000_000)) == ""

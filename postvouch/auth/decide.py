@@ -16,7 +16,7 @@ from postvouch.values.address import MissingAuthor, OneAuthor, SeveralAuthors
 from postvouch.values.decision import Accept, Defer, Quarantine, Reject, Verdict, action_of
 from postvouch.values.domain import domain_or_nothing, owned
 from postvouch.values.message import Client, Envelope
-from postvouch.values.network import networks, within
+from postvouch.values.network import LOOPBACK, within
 
 OK = "ok"
 INTERNAL = "internal"
@@ -43,7 +43,6 @@ _REPLIES = {
 }
 
 _EXEMPTIONS = (OWN_HOST, *exempt.CODES)
-_LOOPBACK = networks(("127.0.0.0/8", "::1/128"))
 
 Hit = tuple[str, str]
 """A rule that applies: its reason code and its action."""
@@ -77,7 +76,7 @@ class Ruling:
 def is_internal(client: Client, policy: Policy) -> bool:
     """Whether the mail is our own: local pickup, a login, a client of ours. It is not checked, only marked as
     such."""
-    return client.local or bool(client.login) or within(client.address, policy.internal) is not None
+    return client.local or bool(client.login) or policy.internal.rule(client) != ""
 
 
 def decide(findings: Findings, policy: Policy, client: Client, envelope: Envelope) -> Ruling:
@@ -101,9 +100,9 @@ def vouched(findings: Findings, policy: Policy, client: Client) -> str:
         return ""
     if client.local:
         return "local"
-    if within(client.address, policy.internal):
+    if policy.internal.rule(client):
         # A content filter brings strangers' letters back over the loopback.
-        return "" if within(client.address, _LOOPBACK) else "internal"
+        return "" if within(client.address, LOOPBACK) else "internal"
     return "aligned" if _proven(findings, policy) else ""
 
 

@@ -6,7 +6,7 @@ fills it in for the daemon and for the command line alike.
 
 from dataclasses import dataclass
 
-from postvouch.values.network import Network
+from postvouch.values.network import NOBODY, Hosts, Network
 
 ACCEPT, MARK, QUARANTINE, DEFER, REJECT = ACTIONS = ("accept", "mark", "quarantine", "defer", "reject")
 """From the mildest to the sternest; of several rules that apply the sternest wins."""
@@ -22,7 +22,7 @@ class Policy:
     """
 
     domains: tuple[str, ...] = ()
-    internal: tuple[Network, ...] = ()
+    internal: Hosts = NOBODY
     srs_domains: tuple[str, ...] = ()
     mode: str = "monitor"
     own_fail: str = REJECT

@@ -61,22 +61,28 @@ def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) 
 
 def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
     """What is wrong with a key file that is there and can be read; absence has been reported already."""
-    from postvouch.host.keyfiles import load_key
+    from postvouch.host.keyfiles import load_key, specs_of_table
     from postvouch.sign.keys import KeyProblem
 
     wheres = report.places.get("sign.key", ())
     for index, key in enumerate(config.sign.key):
-        try:
-            with Path(key.file).open("rb") as file:
-                if not file.read(1):
-                    continue
-        except OSError:
-            continue
-        try:
-            load_key(key.file)
-        except KeyProblem as problem:
-            where = wheres[index] if index < len(wheres) else main
-            notes.problem(where, str(problem))
+        where = wheres[index] if index < len(wheres) else main
+        for spec in specs_of_table(key, config):
+            if spec.problem:
+                notes.problem(where, spec.problem)
+            elif _holds_something(spec.file):
+                try:
+                    load_key(spec.file)
+                except KeyProblem as problem:
+                    notes.problem(where, str(problem))
+
+
+def _holds_something(file: str) -> bool:
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(1) != b""
+    except OSError:
+        return False
 
 
 def _suffixes(config: Config, report: Report, main: Where, notes: Notes) -> None:

@@ -18,6 +18,7 @@ from postvouch.values.address import MalformedAuthor, MissingAuthor, OneAuthor, 
 from postvouch.values.decision import Defer, Quarantine, Reject
 from postvouch.values.dns import Resolver
 from postvouch.values.message import Message
+from postvouch.values.network import NOBODY
 
 WHY = {
     decide.SPOOF: ("From: names one of our domains, and no aligned pass proves it", "own_fail"),
@@ -65,7 +66,7 @@ def _engine(config: Config) -> tuple[Policy, Options]:
     """What one configuration comes to, made once for all the letters of a run."""
     listed, _ = suffixes.load(config.verify.public_suffixes)
     # A letter in a file came from nowhere; the loopback is not meant.
-    return replace(policy_of(config), internal=()), replace(options_of(config, listed), organisation=True)
+    return replace(policy_of(config), internal=NOBODY), replace(options_of(config, listed), organisation=True)
 
 
 def status(findings: Findings) -> int:

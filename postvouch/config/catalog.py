@@ -24,6 +24,7 @@ class Setting:
     doc: str
     choices: tuple[str, ...]
     example: str
+    required: bool
     least: float
     most: float | None
 
@@ -64,6 +65,7 @@ def _table(name: str, cls: Any) -> Table:
             doc=meta["doc"],
             choices=meta["choices"],
             example=meta["example"],
+            required=meta["required"],
             least=meta.get("least", 0),
             most=meta.get("most"),
         )

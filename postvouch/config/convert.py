@@ -12,7 +12,9 @@ from typing import Any
 from postvouch.config import kinds
 from postvouch.config.catalog import Setting
 from postvouch.config.problems import did_you_mean
+from postvouch.sign import authors
 from postvouch.values.address import AddressError, parse_domain
+from postvouch.values.network import is_network
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhdw])")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -64,10 +66,12 @@ def _text(value: str, setting: Setting, warn: Warn) -> Any:
         return _within(_duration(value), setting)
     if kind is kinds.Size:
         return _within(_size(value), setting)
-    if kind is kinds.Network:
+    if kind is kinds.Network or (kind is kinds.Host and is_network(value)):
         return _network(value, warn)
     checks: dict[Any, Callable[[str], str]] = {
         kinds.Domain: _domain,
+        kinds.Host: _host,
+        kinds.AuthorPattern: _author_pattern,
         kinds.Socket: _socket,
         kinds.SecretPath: _path,
         kinds.IpAddress: _ip_address,
@@ -118,6 +122,25 @@ def _domain(value: str) -> str:
         return parse_domain(value)
     except AddressError as error:
         raise Wrong(f'"{value}" is no domain: {error}') from None
+
+
+def _host(value: str) -> str:
+    """A host name, or a domain with a dot before it; a whole top-level domain is nobody's."""
+    dot, name = value[: value.startswith(".")], value.removeprefix(".")
+    try:
+        name = parse_domain(name)
+    except AddressError as error:
+        raise Wrong(f'"{value}" is no address, network or host name: {error}') from None
+    if name == "unknown" or (dot and "." not in name):
+        raise Wrong(f'"{value}" would be strangers')
+    return f"{dot}{name}"
+
+
+def _author_pattern(value: str) -> str:
+    try:
+        return str(authors.parse(value))
+    except AddressError as error:
+        raise Wrong(f'"{value}" is no pattern of authors: {error}') from None
 
 
 def _network(value: str, warn: Warn) -> str:

@@ -5,11 +5,12 @@ Holes and dead ends are problems (no daemon starts); what may be meant is a warn
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from postvouch.config import crossverdict
+from postvouch.config import crosskeys, crossverdict
 from postvouch.config.checks import HOST, Checks
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
+from postvouch.values.network import LOOPBACK, is_network
 
 _DAY = 86400
 _QUEUE_LIFETIME_DAYS = 5  # maximal_queue_lifetime and bounce_queue_lifetime of Postfix
@@ -21,7 +22,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     _role(checks)
     _words(checks)
     _origin(checks)
-    _keys(checks)
+    crosskeys.check(checks)
     _signing(checks)
     _names(checks)
     _sources(checks)
@@ -35,7 +36,13 @@ def _role(c: Checks) -> None:
     if not role:
         c.warning("general.role is not set: nothing is signed and every lookup is not found", "general.role")
         return
-    if not c.config.general.domains:
+    if not c.config.general.domains and role == "relay":
+        c.warning(
+            "role relay without general.domains: only mail From: this host's own name is ours",
+            "general.role",
+            "general.domains",
+        )
+    elif not c.config.general.domains:
         c.problem(
             f"role {role} without general.domains: nothing would be ours", "general.role", "general.domains"
         )
@@ -77,7 +84,8 @@ def _words(c: Checks) -> None:
 
 
 def _origin(c: Checks) -> None:
-    internal = [ip_network(each) for each in c.config.general.internal_hosts]
+    listed = [ip_network(each) for each in c.config.general.internal_hosts if is_network(each)]
+    internal = list(dict.fromkeys((*listed, *LOOPBACK)))
     vouching = [ip_network(each) for each in c.config.sign.vouching_hosts]
     names = ("sign.vouching_hosts", "general.internal_hosts")
     for ours in internal:
@@ -91,6 +99,9 @@ def _origin(c: Checks) -> None:
                     f"{mx} in sign.vouching_hosts is also in general.internal_hosts ({ours}): what strangers "
                     "send through it would be signed as ours",
                 )
+    for name in c.config.sign.client_certificates:
+        if not HOST.fullmatch(name) or "." not in name:
+            c.problem(f'sign.client_certificates: "{name}" is no host name', "sign.client_certificates")
     if vouching and not c.config.sign.vouching_id:
         c.problem(
             "sign.vouching_hosts without sign.vouching_id: whose dmarc=pass is meant?",
@@ -111,21 +122,6 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
     if isinstance(one, IPv4Network):
         return isinstance(other, IPv4Network) and one.overlaps(other)
     return isinstance(other, IPv6Network) and one.overlaps(other)
-
-
-def _keys(c: Checks) -> None:
-    seen: set[tuple[str, str]] = set()
-    places = c.gathered.places.get("sign.key", [])
-    for index, key in enumerate(c.config.sign.key):
-        where = places[index] if index < len(places) else c.main
-        if (key.domain, key.selector) in seen:
-            c.notes.problem(where, f"a second key for {key.selector}._domainkey.{key.domain}")
-        seen.add((key.domain, key.selector))
-        if not HOST.fullmatch(key.selector):
-            c.notes.problem(where, f'sign.key.selector: "{key.selector}" is no selector')
-        ours = any(key.domain == each or key.domain.endswith(f".{each}") for each in c.config.general.domains)
-        if not ours and "general.domains" not in c.gathered.faulty:
-            c.notes.warning(where, f"{key.domain} is not in general.domains: its key is never used")
 
 
 def _signing(c: Checks) -> None:

@@ -5,15 +5,19 @@ from dataclasses import replace
 
 from postvouch.config.kinds import Domain
 from postvouch.config.schema import Config
+from postvouch.values.domain import domain_or_nothing
 
 
 def fill_in(config: Config) -> Config:
     """The configuration with every "Default: …" of the manual carried out, so that readers need none."""
     hostname = config.general.hostname or _hostname()
-    first = next(iter(config.general.domains), Domain(""))
+    domains = config.general.domains
+    if config.general.role == "relay" and not domains and "." in hostname:
+        domains = tuple(filter(None, (Domain(domain_or_nothing(hostname)),)))
+    first = next(iter(domains), Domain(""))
     return replace(
         config,
-        general=replace(config.general, hostname=hostname),
+        general=replace(config.general, hostname=hostname, domains=domains),
         verify=replace(config.verify, authserv_id=config.verify.authserv_id or hostname),
         ldap=replace(config.ldap, domain=config.ldap.domain or first),
         srs=replace(config.srs, domain=config.srs.domain or first),

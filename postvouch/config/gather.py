@@ -96,10 +96,14 @@ def _one(reading: _Reading, setting: Setting, value: object, path: Path) -> None
     reading.gathered.places[setting.name] = [reading.where(path)]
 
 
+def _not_a_list(value: object) -> Wrong:
+    hint = f': write ["{value}"]' if isinstance(value, str) else ""
+    return Wrong(f"a list is meant{hint}")
+
+
 def _list(reading: _Reading, setting: Setting, value: object, path: Path) -> None:
     if not isinstance(value, list):
-        hint = f': write ["{value}"]' if isinstance(value, str) else ""
-        _fault(reading, setting, path, Wrong(f"a list is meant{hint}"))
+        _fault(reading, setting, path, _not_a_list(value))
         return
     gathered = reading.gathered
     places = gathered.places.setdefault(setting.name, [])
@@ -134,12 +138,15 @@ def _several_tables(reading: _Reading, setting: Setting, table: Table, value: ob
                 reading.problem((*here, key), _unknown_in(table, key))
                 continue
             try:
-                given[key] = _converted(reading, inner, each, (*here, key))
+                if inner.many:
+                    given[key] = _inner_list(reading, inner, each, (*here, key))
+                else:
+                    given[key] = _converted(reading, inner, each, (*here, key))
             except Wrong as wrong:
                 _fault(reading, inner, (*here, key), wrong)
                 faults = True
         for inner in table.settings.values():
-            if inner.default == "" and not content.get(inner.key):
+            if inner.required and not content.get(inner.key):
                 reading.problem(here, f"this [[{table.name}]] lacks its {inner.key}")
                 faults = True
         if faults:
@@ -147,6 +154,19 @@ def _several_tables(reading: _Reading, setting: Setting, table: Table, value: ob
             continue
         gathered.values[setting.name] = (*gathered.values.get(setting.name, ()), table.cls(**given))
         gathered.places.setdefault(setting.name, []).append(reading.where(here))
+
+
+def _inner_list(reading: _Reading, setting: Setting, value: object, path: Path) -> tuple[Any, ...]:
+    """A list within one of several tables; raises Wrong, with the faults of its elements noted."""
+    if not isinstance(value, list):
+        raise _not_a_list(value)
+    found: dict[Any, None] = {}
+    for index, each in enumerate(value):
+        try:
+            found[_converted(reading, setting, each, (*path, index))] = None
+        except Wrong as wrong:
+            _fault(reading, setting, (*path, index), wrong)
+    return tuple(found)
 
 
 def _converted(reading: _Reading, setting: Setting, value: object, path: Path) -> Any:

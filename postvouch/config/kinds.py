@@ -15,6 +15,10 @@ Domain = NewType("Domain", str)
 """A domain name, folded to lower-case A-labels by the loader."""
 Network = NewType("Network", str)
 """An IP address or CIDR network, folded to "network/length" by the loader."""
+Host = NewType("Host", str)
+"""A Network, a host name, or ".our.example" for all hosts below it; folded."""
+AuthorPattern = NewType("AuthorPattern", str)
+"""Whose From: a key signs, as ``sign.authors`` reads it; folded."""
 IpAddress = NewType("IpAddress", str)
 Endpoint = NewType("Endpoint", str)
 """A TCP "host:port"; "" for nowhere."""
@@ -23,14 +27,24 @@ QUEUE_DIR = "/var/spool/postfix/postvouch"
 
 
 def setting(
-    default: Any, doc: str, *, choices: tuple[str, ...] = (), example: str = "", **limits: float
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    example: str = "",
+    required: bool = False,
+    **limits: float,
 ) -> Any:
     """A field of the schema: its default, its manual text, and where it has them its only legal words.
 
-    ``example`` is shown, commented out, in the example file where the default alone says too little.
+    ``example`` is shown, commented out, in the example file where the default alone says too little;
+    ``required`` is for settings of [[tables]] that must not be left out.
     ``limits`` are ``least`` (0 unless given) and ``most``, for numbers, sizes (octets), durations (seconds).
     """
-    return field(default=default, metadata={"doc": doc, "choices": choices, "example": example, **limits})
+    return field(
+        default=default,
+        metadata={"doc": doc, "choices": choices, "example": example, "required": required, **limits},
+    )
 
 
 def socket(name: str, doc: str) -> Any:

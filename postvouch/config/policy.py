@@ -9,7 +9,7 @@ from postvouch.auth.psl import Suffixes
 from postvouch.auth.verifier import Limits
 from postvouch.config.schema import Config
 from postvouch.config.verdict import Verdict
-from postvouch.values.network import networks
+from postvouch.values.network import internal_hosts, networks
 
 _NETWORKS = ("own_hosts", "exempt_hosts")
 
@@ -22,7 +22,7 @@ def policy_of(config: Config) -> Policy:
     srs_domains = (config.srs.domain or next(iter(config.general.domains), ""), config.srs.unproven_domain)
     return Policy(
         domains=config.general.domains,
-        internal=networks(config.general.internal_hosts),
+        internal=internal_hosts(config.general.internal_hosts),
         srs_domains=tuple(filter(None, srs_domains)),
         **same,
     )

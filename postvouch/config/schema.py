@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from postvouch.config import kinds
-from postvouch.config.kinds import Domain, Duration, Endpoint, IpAddress, Network, SecretPath, Socket
+from postvouch.config.kinds import Domain, Duration, Endpoint, Host, IpAddress, SecretPath, Socket
 from postvouch.config.postfix import Postfix
 from postvouch.config.sign import Sign
 from postvouch.config.verdict import Verdict
@@ -34,13 +34,17 @@ class General:
         choices=("", "mx", "srs", "submission", "relay"),
     )
     domains: tuple[Domain, ...] = setting(
-        (), "The domains of this organisation, alias domains included.", example='["our.example"]'
+        (),
+        "The domains of this organisation, alias domains included. Default, on relay only: general.hostname.",
+        example='["our.example"]',
     )
     hostname: str = setting("", "The name of this host. Default: what the system says, fully qualified.")
-    internal_hosts: tuple[Network, ...] = setting(
-        ("127.0.0.0/8", "::1/128"),
-        "Clients whose mail is ours: signed, not verified. On srs this names the submission hosts and never "
-        "the mx hosts, which bring strangers' mail (see sign.vouching_hosts).",
+    internal_hosts: tuple[Host, ...] = setting(
+        (Host("127.0.0.0/8"), Host("::1/128")),
+        "Clients whose mail is ours: signed, not verified. Addresses, networks, and host names that lead "
+        "back to the client's address (.our.example for all hosts below); the loopback is always one of "
+        "them. On srs this names the submission hosts and never the mx hosts, which bring strangers' mail "
+        "(see sign.vouching_hosts).",
     )
 
 

@@ -9,11 +9,12 @@ import os
 import pwd
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from postvouch.config import kinds
-from postvouch.config.catalog import TABLES, Table
+from postvouch.config import keyplaces, kinds
+from postvouch.config.catalog import TABLES
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
@@ -23,18 +24,20 @@ _HOW_TO_MAKE = {"sign.key": "postvouch dkim genkey", "srs.secrets_file": "postvo
 
 
 def secret_files(config: Config) -> Iterator[tuple[str, int, str]]:
-    """Every SecretPath that is set: the setting's name, its index among [[tables]] (else 0), the path."""
+    """Every secret file that is named: the setting, its index among [[tables]] (else 0), the path.
+
+    The files of ``postvouch dkim rotate`` are not: their folder is its own, and the ring looks at them.
+    """
     for table in TABLES.values():
         content = getattr(config, table.name)
         for setting in table.settings.values():
             value = getattr(content, setting.key)
-            if isinstance(setting.kind, Table):
-                for inner in setting.kind.settings.values():
-                    if inner.kind is kinds.SecretPath:
-                        for index, each in enumerate(value):
-                            yield setting.name, index, getattr(each, inner.key)
-            elif setting.kind is kinds.SecretPath and value:
+            if setting.kind is kinds.SecretPath and value:
                 yield setting.name, 0, value
+    for index, key in enumerate(config.sign.key):
+        if not keyplaces.is_managed(key):
+            found = keyplaces.place(key, config, year=time.localtime().tm_year, exists=os.path.exists)
+            yield "sign.key", index, found.file
 
 
 def check_modes(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None:

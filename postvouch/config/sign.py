@@ -5,7 +5,17 @@
 from dataclasses import dataclass
 
 from postvouch.config import kinds
-from postvouch.config.kinds import Domain, Duration, Endpoint, Network, SecretPath, Size, Socket, setting
+from postvouch.config.kinds import (
+    AuthorPattern,
+    Domain,
+    Duration,
+    Endpoint,
+    Network,
+    SecretPath,
+    Size,
+    Socket,
+    setting,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +25,9 @@ class SigningKey:
     Without selector and file the keys are those that "postvouch dkim rotate" keeps for the domain.
     """
 
-    domain: Domain = setting(Domain(""), "The domain (d=) that signs.", example='"our.example"')
+    domain: Domain = setting(
+        Domain(""), "The domain (d=) that signs.", example='"our.example"', required=True
+    )
     selector: str = setting(
         "",
         "The selector (s=). {year} stands for the latest year, up to this one, for which the file is there; "
@@ -26,10 +38,10 @@ class SigningKey:
         SecretPath(""),
         "PEM file, RSA of 2048 bits or more, or Ed25519. Mode 0640, group postvouch, or stricter. {year}, "
         "{host} and {selector} are filled in. Default: sign.key_directory/DOMAIN/SELECTOR.pem.",
-        example='"/etc/postvouch/keys/our.example/2026-srs.pem"',
+        example='"/etc/postvouch/keys/our.example/{selector}.pem"',
     )
     subdomains: bool = setting(False, "Also sign mail From: subdomains of the domain.")
-    authors: tuple[str, ...] = setting(
+    authors: tuple[AuthorPattern, ...] = setting(
         (),
         "Whose From: it signs, instead of the whole domain's: an address, a domain, *.domain for all its "
         "subdomains, or a local part with * for any text. The most specific pattern decides which keys sign.",

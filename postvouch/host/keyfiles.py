@@ -6,9 +6,14 @@ write to a folder can replace what is in it, so every folder above a key counts.
 
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from postvouch.config import keyplaces
+from postvouch.config.schema import Config
+from postvouch.config.sign import SigningKey
+from postvouch.host import rotation
 from postvouch.sign.keys import KeyProblem, KeyRing, KeySpec, PrivateKey, parse_pem
 
 MAX_FILE_OCTETS = 64 << 10
@@ -48,8 +53,40 @@ def load_key(file: str) -> PrivateKey:
     return parse_pem(read_key_file(file), file)
 
 
+def specs_of(config: Config) -> tuple[KeySpec, ...]:
+    """The keys of the configuration as they are today: templates filled in, managed ones looked up.
+
+    A managed table whose keys cannot be found out is one KeySpec with its ``problem``. Raises nothing.
+    """
+    return tuple(spec for key in config.sign.key for spec in specs_of_table(key, config))
+
+
+def specs_of_table(key: SigningKey, config: Config) -> Iterator[KeySpec]:
+    """Those of one [[sign.key]] table: one, or, where it is managed, as many as are active."""
+    problem = ""
+    if not keyplaces.is_managed(key):
+        year = time.localtime().tm_year
+        places: tuple[tuple[str, str], ...] = (
+            keyplaces.place(key, config, year=year, exists=os.path.exists),
+        )
+    else:
+        try:
+            places = rotation.active(config.sign.key_directory, key.domain)
+        except KeyProblem as error:
+            places, problem = (("", ""),), str(error)
+    for selector, file in places:
+        yield KeySpec(
+            domain=key.domain,
+            selector=selector,
+            file=file,
+            subdomains=key.subdomains,
+            authors=key.authors,
+            problem=problem,
+        )
+
+
 def load_ring(specs: Iterable[KeySpec]) -> KeyRing:
-    """The ring of all keys of the configuration; ``problems`` of it says which could not be loaded."""
+    """The ring of these keys; its ``problems`` say which could not be loaded."""
     return KeyRing.build(specs, read_key_file)
 
 

@@ -1,8 +1,9 @@
-"""Whether a letter is signed, and with which keys: the whole decision, default-deny (features S1, S2, S16).
+"""Whether a letter is signed, and with which keys: the whole decision, default-deny.
 
 A signature says "this is from us". So there must be proof of where the letter came from (a login, local
-pickup, an internal host, or the word of one of our mx hosts for a stranger's letter), a key for the domain of
-its From:, and, where the login is known, its right to that address. Every other outcome has one reason code.
+pickup, a client certificate, an internal host, or the word of one of our mx hosts for a stranger's letter), a
+key for its From:, and, where the login is known, its right to that address. Every other outcome has one
+reason code; ``docs/signing.rst`` lists them.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from enum import StrEnum
 
 from postvouch.auth.mentioned import mentions
 from postvouch.sign.keys import KeyRing, SigningKey
+from postvouch.sign.standing import unsigned
 from postvouch.sign.vouch import doubt
 from postvouch.values.address import (
     Address,
@@ -19,29 +21,28 @@ from postvouch.values.address import (
     MissingAuthor,
     OneAuthor,
     SeveralAuthors,
-    parse_domain,
 )
-from postvouch.values.domain import AddressError, owned
+from postvouch.values.domain import owned
 from postvouch.values.message import Client, Message
-from postvouch.values.network import Network, within
+from postvouch.values.network import NOBODY, Hosts, Network, is_network, within
 from postvouch.values.reply import AUTHOR_NOT_OWNED, AUTHOR_UNCLEAR, KEY_PROBLEM, LATER, Reply
-from postvouch.wire import taglist
 
-_MAX_SIGNATURES = 100
 Owns = Callable[[str, Address], bool | None]
 """``owns(login, address)``: may this login use this address? None: the directory cannot say now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The settings that decide. ``domains`` are ours, lower-case A-labels.
+    """The settings that decide. ``domains`` are ours, lower-case A-labels; ``certificates``: common names
+    of client certificates that are proof, in lower case.
 
     ``rewrites``: this host puts our domain into envelope senders (role srs), so that even an unsigned spoof
     would pass DMARC at its target, whoever brought it.
     """
 
     domains: frozenset[str] = frozenset()
-    internal: tuple[Network, ...] = ()
+    internal: Hosts = NOBODY
+    certificates: frozenset[str] = frozenset()
     vouching: tuple[Network, ...] = ()
     vouching_id: str = ""
     sign_unauthenticated: bool = False
@@ -98,12 +99,16 @@ class _Origin(StrEnum):
     LOGIN = "login"
     LOCAL = "local pickup"
     VOUCHING = "vouching host"
+    CERTIFICATE = "client certificate"
     INTERNAL = "internal host"
     STRANGER = "stranger"
 
 
-def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, owns: Owns) -> Choice:
-    """Decide about one letter. ``author`` is what ``parse_author`` made of its From fields."""
+def choose(
+    message: Message, author: Author, *, rules: Rules, ring: KeyRing, owns: Owns, now: float
+) -> Choice:
+    """Decide about one letter. ``author`` is what ``parse_author`` made of its From fields; ``now`` in
+    seconds since 1970 tells whether a signature that is there has expired."""
     origin, matched = _origin(message.client, rules)
     login = message.client.login
     if not isinstance(author, OneAuthor):
@@ -132,11 +137,12 @@ def choose(message: Message, author: Author, *, rules: Rules, ring: KeyRing, own
             return NotSigned(code="gate-denied", reason=why, unproven=True)
     if keys is None:
         return NotSigned(code="no-key-for-domain", reason=f"no key is configured for {address}")
-    if _signed_already(message, {address.domain, *(key.domain for key in keys.keys)}):
-        return NotSigned(code="already-signed", reason="it carries a signature of that domain")
     if keys.problem:
         return KeyTrouble(code="key-problem", reason=keys.problem)
-    return Signing(keys=keys.keys, reason=matched)
+    missing = unsigned(message, keys.keys, now=now)
+    if not missing:
+        return NotSigned(code="already-signed", reason="it carries our signature, and that holds")
+    return Signing(keys=missing, reason=matched)
 
 
 def _unclear(
@@ -173,26 +179,20 @@ def _is_gated(origin: _Origin, rules: Rules) -> bool:
 def _origin(client: Client, rules: Rules) -> tuple[_Origin, str]:
     """Where the letter came from, and the rule that says so.
 
-    A host that is both internal and vouching is vouching, the stricter of the two.
+    A host that is vouching and anything else but the place of a login is vouching, the strictest.
     """
     if client.login:
         return _Origin.LOGIN, f"login {client.login}"
     if client.local:
         return _Origin.LOCAL, "local pickup"
-    for origin, listed in ((_Origin.VOUCHING, rules.vouching), (_Origin.INTERNAL, rules.internal)):
-        network = within(client.address, listed)
-        if network is not None:
-            return origin, f"{origin} {client.address} in {network}"
+    network = within(client.address, rules.vouching)
+    if network is not None:
+        return _Origin.VOUCHING, f"vouching host {client.address} in {network}"
+    # The Kelvin sign is a "k" in lower case, and no host has it.
+    if client.certificate.isascii() and client.certificate.lower() in rules.certificates:
+        return _Origin.CERTIFICATE, f"client certificate {client.certificate}"
+    rule = rules.internal.rule(client)
+    if rule:
+        host = client.address if is_network(rule) else client.name
+        return _Origin.INTERNAL, f"internal host {host} in {rule}"
     return _Origin.STRANGER, ""
-
-
-def _signed_already(message: Message, domains: set[str]) -> bool:
-    """Whether a signature of one of these domains is there: content filters bring letters back."""
-    for field in message.named(b"dkim-signature")[:_MAX_SIGNATURES]:
-        try:
-            d = taglist.parse(field.value).get(b"d", b"")
-            if parse_domain(d.decode()) in domains:
-                return True
-        except (taglist.ProtocolError, AddressError, UnicodeDecodeError):
-            continue
-    return False

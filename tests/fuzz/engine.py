@@ -26,7 +26,7 @@ from postvouch.milters.verify import facts_of
 from postvouch.values.address import OneAuthor
 from postvouch.values.decision import Accept, Reject
 from postvouch.values.message import Client, Envelope, Field, Message
-from postvouch.values.network import client_address, networks
+from postvouch.values.network import Hosts, client_address, networks
 
 LEGAL = {
     "spf": {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"},
@@ -67,7 +67,9 @@ def _settings() -> tuple[list[evaluate.Options], list[Policy]]:
         for on in (True, True, False)
         for limits in (Limits(), Limits(max_signatures=2, min_rsa_bits=2048))
     ]
-    plain = Policy(domains=("our.example",), internal=networks(("127.0.0.0/8",)), mode="enforce")
+    plain = Policy(
+        domains=("our.example",), internal=Hosts(networks=networks(("127.0.0.0/8",))), mode="enforce"
+    )
     stern = replace(
         plain, own_fail="reject", enforced_reject="reject", enforced_quarantine="quarantine",
         other_fail="reject",
