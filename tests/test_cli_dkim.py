@@ -18,8 +18,10 @@ from servers import program
 from postvouch.cli import genkey as verb
 from postvouch.cli.main import run
 from postvouch.cli.zonefile import ZoneFile
+from postvouch.host import rotation
 from postvouch.sign import record as records
 from postvouch.sign.keys import parse_pem
+from postvouch.sign.rotation import Key, Rotation, State
 
 
 @pytest.fixture(scope="module")
@@ -338,3 +340,25 @@ def test_a_wrong_domain_and_a_missing_key_have_their_statuses(tmp_path, capsys):
     assert run(["dkim", "record", "-d", "our.example", "-s", "none", "-D", str(tmp_path)]) == 69
     assert "none.pem" in capsys.readouterr().err
     assert genkey(tmp_path, "-s", "a", "-n", "x" * 256) == 64
+
+
+def test_records_of_templated_and_managed_keys_have_the_selectors_of_today(keys, tmp_path, capsys):
+    path = tmp_path / "postvouch.toml"
+    folder = tmp_path / "keys" / "our.example"
+    shutil.copytree(keys / "our.example", folder)
+    (folder / "a.pem").rename(folder / "2024-r.pem")
+    path.write_text(
+        f'[general]\nhostname = "r.our.example"\n[sign]\nkey_directory = "{tmp_path}/keys"\n'
+        '[[sign.key]]\ndomain = "our.example"\nselector = "{year}-{host}"\n'
+        '[[sign.key]]\ndomain = "our.example"\n'
+    )
+    active = Key(
+        selector="a-ed25519", kind="ed25519", public="A" * 44, generation=1, state=State.ACTIVE, since=1
+    )
+    rotation.write(
+        str(tmp_path / "keys"), Rotation(domain="our.example", maker="r.our.example", keys=(active,))
+    )
+    assert run(["dkim", "record", "-d", "our.example", "--config", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert b"k=rsa" in lookup(text, "2024-r._domainkey.our.example")[0]
+    assert b"k=ed25519" in lookup(text, "a-ed25519._domainkey.our.example")[0]

@@ -3,6 +3,7 @@
 import click
 
 from postvouch.cli.genkey import genkey
+from postvouch.cli.keylist import list_keys
 from postvouch.cli.record import record
 
 
@@ -12,5 +13,5 @@ def dkim() -> None:
 
 
 # In the order of a key's life.
-for _verb in (genkey, record):
+for _verb in (genkey, record, list_keys):
     dkim.add_command(_verb)

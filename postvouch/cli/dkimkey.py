@@ -3,7 +3,6 @@
 ``--selector`` and ``--directory`` are None where they were not given; the configuration has their defaults.
 """
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from postvouch.cli import output
 from postvouch.config.load import examine
 from postvouch.config.schema import Config
-from postvouch.host.keyfiles import load_key
+from postvouch.host.keyfiles import load_key, specs_of
 from postvouch.sign import record as records
 from postvouch.sign.keys import KeyProblem, PrivateKey
 from postvouch.values.address import AddressError, parse_domain
@@ -59,22 +58,21 @@ def which_key(function: output.F) -> output.F:
     return function
 
 
-def settings(path: Path | None) -> Config | None:
-    """The configuration where it can be read, for its defaults: keys are made before it is complete."""
-    return examine(path).config
+def settings(path: Path | None) -> Config:
+    """The configuration as far as it can be read: keys are made, and looked at, before it is sound."""
+    return examine(path).settings
 
 
-def key_directory(config: Config | None, given: Path | None) -> Path:
+def key_directory(config: Config, given: Path | None) -> Path:
     """Where keys are kept, absolute."""
-    return (given or Path((config or Config()).sign.key_directory)).absolute()
+    return (given or Path(config.sign.key_directory)).absolute()
 
 
-def or_default(selector: str | None, config: Config | None) -> str:
+def or_default(selector: str | None, config: Config) -> str:
     """The selector, or the one of this year and this host."""
     if selector is not None:
         return selector
-    host = config.general.hostname if config else os.uname().nodename
-    name = records.default_selector(time.localtime().tm_year, host)
+    name = records.default_selector(time.localtime().tm_year, config.general.hostname)
     if not records.is_selector(name):
         raise click.UsageError(f'"{output.clean(name)}" is no selector: give one with --selector')
     return name
@@ -138,7 +136,6 @@ def _hashes(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str
     return tuple(name for name in names if name != "sha1")
 
 
-def configured(config: Config | None, domain: str) -> list[tuple[str, str]]:
-    """Selector and file of each key that the configuration has for the domain."""
-    keys = config.sign.key if config else ()
-    return [(key.selector, key.file) for key in keys if key.domain == domain and key.selector and key.file]
+def configured(config: Config, domain: str) -> list[tuple[str, str]]:
+    """Selector and file of each key that signs as the domain, by the configuration or as rotate has it."""
+    return [(spec.selector, spec.file) for spec in specs_of(config) if spec.domain == domain and spec.file]

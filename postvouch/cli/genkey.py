@@ -7,6 +7,7 @@ zone, nothing is ever overwritten, and a key that verifiers would not accept is 
 import contextlib
 import grp
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,7 @@ def genkey(
     gid = _make_folder(folder)
     for new in news:
         _write(new, gid, say)
-    _show(news, path, as_json=as_json, options=f" -D {directory}" if directory else "")
+    _show(news, directory, path, as_json=as_json)
     _check_readable(news)
 
 
@@ -197,7 +198,7 @@ def _check_readable(news: list[_New]) -> None:
             ) from None
 
 
-def _show(news: list[_New], path: Path | None, *, as_json: bool, options: str) -> None:
+def _show(news: list[_New], directory: Path | None, path: Path | None, *, as_json: bool) -> None:
     if as_json:
         output.print_json({"keys": [_data(new) for new in news]})
         return
@@ -214,10 +215,14 @@ def _show(news: list[_New], path: Path | None, *, as_json: bool, options: str) -
     for new in news:
         click.echo(new.zone_text, nl=False)
     click.echo()
-    which = [f"-d {new.record.domain} -s {new.record.selector}{options}" for new in news]
-    output.line(f"Other forms:  postvouch dkim record {which[0]} --form {'|'.join(recordforms.FORMS[1:])}")
-    for each in which:
-        output.line(f"Is it there?  postvouch dkim testkey {each}")
+    which = [f"-d {new.record.domain} -s {new.record.selector}" for new in news]
+    config = f" --config {shlex.quote(str(path))}" if path else ""
+    where = f" -D {shlex.quote(str(directory))}" if directory else ""
+    forms = "|".join(recordforms.FORMS[1:])
+    output.line(f"Other forms:  postvouch dkim record {which[0]}{where}{config} --form {forms}")
+    for each, new in zip(which, news, strict=True):
+        where = f" -k {shlex.quote(str(new.file))}" if directory else ""
+        output.line(f"Is it there?  postvouch dkim testkey {each}{where}{config}")
     output.line(f"Then put the table above into {path or DEFAULT_PATH}.")
     if not news[0].file.stat().st_mode & 0o040:
         output.line(

@@ -28,7 +28,7 @@ _UPDATE = ("--server", "--replace", "--delete")
 @click.option(
     "--ttl", type=click.IntRange(0, 2**31 - 1), help="In seconds. Default: 3600, in a zone file the zone's."
 )
-@click.option("--server", help="With --form nsupdate: the server to tell.")
+@click.option("--server", help='With --form nsupdate: the server to tell, "HOST" or "HOST PORT".')
 @click.option(
     "--replace", "change", flag_value="replace", help="With --form nsupdate: in place of what is there."
 )
@@ -71,7 +71,7 @@ def record(
 
 
 def _which(
-    config: Config | None, domain: str, selector: str | None, directory: Path | None, file: str | None
+    config: Config, domain: str, selector: str | None, directory: Path | None, file: str | None
 ) -> list[tuple[str, str]]:
     """Selector and file of each key that is meant."""
     configured = dkimkey.configured(config, domain)
