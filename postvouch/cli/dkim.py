@@ -5,6 +5,7 @@ import click
 from postvouch.cli.genkey import genkey
 from postvouch.cli.keylist import list_keys
 from postvouch.cli.record import record
+from postvouch.cli.testkey import testkey
 
 
 @click.group(no_args_is_help=False)
@@ -13,5 +14,5 @@ def dkim() -> None:
 
 
 # In the order of a key's life.
-for _verb in (genkey, record, list_keys):
+for _verb in (genkey, record, list_keys, testkey):
     dkim.add_command(_verb)

@@ -129,6 +129,16 @@ MEANINGS: dict[Finding, Meaning] = {
 }
 """Every finding has its place here, in the order of Finding."""
 
+INSECURE = frozenset((Finding.NO_DS, Finding.NOT_VALIDATED))
+"""Not secure, but not broken either."""
+BROKEN = frozenset(
+    (
+        Finding.BOGUS, Finding.DS_MISMATCH, Finding.SIGNATURE_EXPIRED, Finding.SIGNATURE_EARLY,
+        Finding.SIGNATURE_MISSING, Finding.SIGNATURE_WRONG,
+    )
+)  # fmt: skip
+"""What verifiers that validate see as no answer at all."""
+
 GRAVITY: dict[Finding, int] = {finding: place for place, finding in enumerate(Finding)}
 
 
@@ -149,14 +159,19 @@ def in_order(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(sorted(dict.fromkeys(faults), key=lambda fault: GRAVITY[fault.finding]))
 
 
-def status(faults: Iterable[Fault], *, require_dnssec: bool = False, strict: bool = False) -> int:
-    """The exit status of some findings: that of the gravest that counts, 0 where none does.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strictness:
+    """Which warnings are errors: with ``require_dnssec`` "key not secure", with ``all_warnings`` all."""
 
-    Warnings count where ``strict``; ``require_dnssec`` makes "key not secure" count.
-    """
-    for fault in in_order(faults):
-        meaning = MEANINGS[fault.finding]
-        insecure = fault.finding in (Finding.NO_DS, Finding.NOT_VALIDATED)
-        if not meaning.is_warning or strict or (require_dnssec and insecure):
-            return meaning.status
-    return 0
+    require_dnssec: bool = False
+    all_warnings: bool = False
+
+    def is_error(self, finding: Finding) -> bool:
+        """Whether a key with this finding is no good."""
+        required = self.require_dnssec and finding in INSECURE
+        return not MEANINGS[finding].is_warning or self.all_warnings or required
+
+    def status(self, faults: Iterable[Fault]) -> int:
+        """The exit status: that of the gravest error, 0 where there is none."""
+        errors = (fault.finding for fault in in_order(faults) if self.is_error(fault.finding))
+        return next((MEANINGS[finding].status for finding in errors), 0)
