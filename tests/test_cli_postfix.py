@@ -216,3 +216,30 @@ def test_a_folder_without_main_cf_is_an_error_and_no_traceback(host: Host) -> No
     done = host.run("--check")
     assert done.status == 69
     assert "main.cf" in done.err
+
+
+@pytest.mark.parametrize(
+    "name, answer",
+    [
+        ("lists-01.our.example", "OK"),
+        ("a.crm.our.example", "OK"),
+        ("x.lists-01.our.example", ""),
+        ("crm.our.example", ""),
+        ("listsx01.our.example", ""),
+        ("lists-01.our.example.evil.example", ""),
+        ("unknown", ""),
+    ],
+)
+def test_postfix_reads_the_hosts_given_by_name_as_we_do(host: Host, name: str, answer: str) -> None:
+    host.configure("relay")
+    path = host.folder / "postvouch.toml"
+    path.write_text(
+        path.read_text().replace('"192.0.2.7/32"]', '"lists-01.our.example", ".crm.our.example"]')
+    )
+    host.apply()
+    ask = ["postconf", "-c", str(host.postfix_dir), "-hx", "smtpd_client_restrictions"]
+    said = subprocess.run(ask, capture_output=True, text=True, check=True, env=ENV).stdout
+    table = said[said.index("regexp:") : said.rindex(", reject")]
+    ask = ["postmap", "-c", str(host.postfix_dir), "-q", name, table]
+    done = subprocess.run(ask, capture_output=True, text=True, check=False, env=ENV)
+    assert (done.stdout.strip(), done.stderr) == (answer, "")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postvouch.config.kinds import Domain, Network, Socket
+from postvouch.config.kinds import Domain, Host, Network, Socket
 from postvouch.config.postfix import Postfix
 from postvouch.config.schema import Config, General, Map, Sign
 from postvouch.config.snippets import Wiring, fill, normal, parse_main, parse_master, wiring
@@ -26,7 +26,7 @@ def config(role: str) -> Config:
             role=role,
             domains=(Domain("our.example"), Domain("old.example")),
             hostname="host.our.example",
-            internal_hosts=(Network("127.0.0.0/8"), Network("::1/128"), Network("192.0.2.7/32")),
+            internal_hosts=(Host("127.0.0.0/8"), Host("::1/128"), Host("192.0.2.7/32")),
         ),
         sign=Sign(vouching_hosts=(Network("192.0.2.25/32"), Network("2001:db8::25/128"))),
         map=Map(forward_transport="smtp:[srs.our.example]"),
@@ -178,7 +178,7 @@ def test_a_socket_is_named_as_the_chroot_sees_it() -> None:
 
 
 def test_networks_are_written_once_and_ipv6_in_brackets() -> None:
-    assert networks(["::1/128", "192.0.2.0/24", "::1/128"]) == "[::1]/128 192.0.2.0/24"
+    assert networks(["::1/128", "192.0.2.0/24", "::1/128"]) == "[::1]/128 192.0.2.0/24 127.0.0.0/8"
 
 
 def test_home_is_a_next_hop_for_each_domain() -> None:
@@ -212,3 +212,34 @@ def test_a_word_that_nobody_knows_is_a_mistake_in_a_fragment() -> None:
 @given(st.text(alphabet="ab {}\t=,", max_size=40))
 def test_one_spelling_stays_one_spelling(text: str) -> None:
     assert normal(normal(text)) == normal(text)
+
+
+def named_hosts(role: str) -> Config:
+    whole = config(role)
+    hosts = (Host("192.0.2.7/32"), Host("lists-01.our.example"), Host(".crm.our.example"))
+    sign = replace(whole.sign, client_certificates=("crm.our.example",))
+    return replace(whole, general=replace(whole.general, internal_hosts=hosts), sign=sign)
+
+
+@pytest.mark.parametrize("role", ["srs", "relay"])
+def test_hosts_given_by_name_may_connect_and_the_loopback_always_may(role: str) -> None:
+    main = wired(role, named_hosts(role)).main
+    assert main["mynetworks"].split()[-2:] == ["127.0.0.0/8", "[::1]/128"]
+    assert "lists" not in main["mynetworks"]
+    for name in ("smtpd_client_restrictions", "smtpd_relay_restrictions"):
+        assert main[name] == (
+            "permit_mynetworks, check_client_access "
+            r"regexp:{{/^lists-01\.our\.example$$/ OK}, {/\.crm\.our\.example$$/ OK}}, reject"
+        )
+        assert wired(role).main[name] == "permit_mynetworks, reject"
+
+
+@pytest.mark.parametrize("role", ["srs", "relay", "submission"])
+def test_clients_are_asked_for_certificates_only_where_these_mean_something(role: str) -> None:
+    assert wired(role, named_hosts(role)).main["smtpd_tls_ask_ccert"] == "yes"
+    assert "smtpd_tls_ask_ccert" not in wired(role).main
+
+
+def test_bounces_of_ours_pass_the_milter_of_every_role() -> None:
+    for role in ROLES:
+        assert "bounce" in wired(role).main["internal_mail_filter_classes"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.config.snippets import Wiring, normal
-from postvouch.host.wiring import Record, Settings, Was, after, diff, dump, read, to_apply, to_remove
+from postvouch.host.wiring import Record, Settings, Was, after, diff, doubts, dump, read, to_apply, to_remove
 
 NAMES = st.sampled_from(["mydestination", "relay_domains", "smtpd_milters", "transport_maps", "mynetworks"])
 VALUES = st.sampled_from(["", "no", "our.example", "{ a, b=c }", "{a, b=c}", "inet:127.0.0.1:1"])
@@ -142,3 +142,38 @@ def test_junk_is_no_record_or_a_clean_one(junk: object) -> None:
     except ValueError:
         return
     assert read(dump(record)) == record
+
+
+SMTPD = "127.0.0.1:10025 inet n - y - - smtpd"
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ("-o content_filter=", "goes through the milters once more"),
+        ("-o syslog_name=x -o {content_filter = }", "goes through the milters once more"),
+        ("-o content_filter= -o receive_override_options=no_header_body_checks", "once more"),
+        ("-o content_filter= -o receive_override_options=no_unknown_recipient_checks,no_milters", ""),
+        ("-o {receive_override_options = no_milters} -o content_filter=", ""),
+        ("-o content_filter= -o smtpd_milters=", ""),
+        ("-o content_filter=smtp:[127.0.0.1]:10024", ""),
+        ("-o milter_default_action=accept", "lets mail pass while a milter is away"),
+        ("-o {smtpd_milters = { unix:a, default_action=accept }}", "lets mail pass while a milter is away"),
+        ("-o smtpd_milters=", "no milters here"),
+        ("-o receive_override_options=no_milters", "no milters here"),
+        ("-o smtpd_sasl_auth_enable=yes", ""),
+        ("", ""),
+    ],
+)
+def test_a_listener_that_goes_around_the_milters_or_twice_through_them_is_named(options, said) -> None:
+    found = doubts({"127.0.0.1:10025/inet": f"{SMTPD} {options}"})
+    assert len(found) == (said != "")
+    assert all(said in each and each.startswith("127.0.0.1:10025/inet: ") for each in found)
+    assert doubts({"x/unix": f"x unix - - y - - smtp {options}"}) == ()
+
+
+def test_what_is_doubtful_is_noted_and_not_changed() -> None:
+    now = Settings(main={}, services={"127.0.0.1:10025/inet": f"{SMTPD} -o content_filter="})
+    plan = to_apply("srs", wants({}), now, KNOWN, None)
+    assert not plan
+    assert "no_milters" in plan.notes[0]

@@ -4,11 +4,13 @@ Pure: the configuration, Postfix's queue directory and what the names files call
 and complaints go out.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from ipaddress import ip_network
 from pathlib import PurePosixPath
 
 from postvouch.config.schema import Config
+from postvouch.values.network import LOOPBACK, is_network
 
 ROLES = ("mx", "srs", "submission", "relay")
 DAEMONS = {
@@ -40,6 +42,8 @@ def words(
         "home_map": home_map(general.domains, postfix.home_transport or "smtp:"),
         "internal": networks(general.internal_hosts),
         "networks": networks((*general.internal_hosts, *config.sign.vouching_hosts)),
+        "named": named(general.internal_hosts),
+        "ask_ccert": "yes" if config.sign.client_certificates else "",
         "tls_cert": postfix.tls_cert,
         "tls_key": postfix.tls_key or postfix.tls_cert,
         "tls_level": "may" if postfix.tls_cert else "",
@@ -92,13 +96,26 @@ def as_postfix_says(socket: str, queue_dir: str) -> tuple[str, str]:
 
 
 def networks(each: Iterable[str]) -> str:
-    """CIDR networks as mynetworks takes them: IPv6 in brackets, each once."""
+    """CIDR networks as mynetworks takes them: IPv6 in brackets, each once; the loopback is always there."""
     found = []
-    for text in dict.fromkeys(each):
+    for text in dict.fromkeys((*filter(is_network, each), *map(str, LOOPBACK))):
         network = ip_network(text, strict=False)
         address = network.network_address
         found.append(f"[{address}]/{network.prefixlen}" if network.version == 6 else str(network))
     return " ".join(found)
+
+
+def named(each: Iterable[str]) -> str:
+    """A restriction, and its comma, that lets in the hosts given by name; "" where none are.
+
+    A pattern, since a table of names would let in what lies below them as well. main.cf wants "$" twice.
+    """
+    rules = []
+    for text in each:
+        if not is_network(text):
+            name = re.escape(text).replace("\\-", "-")
+            rules.append(f"{{/{'' if text.startswith('.') else '^'}{name}$$/ OK}}")
+    return f"check_client_access regexp:{{{', '.join(rules)}}}, " if rules else ""
 
 
 def home_map(domains: Iterable[str], transport: str) -> str:

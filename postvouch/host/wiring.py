@@ -6,6 +6,7 @@ before is kept beside main.cf as postvouch-before.json, so that undoing does not
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from postvouch.config.snippets import Wiring, normal
 
 Changes = Mapping[str, str | None]
+
+_OPTION = re.compile(r" -o (?:\{ ?(\w+) ?= ?(.*?) ?\}(?= -o |$)|(\w+)=(\S*))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,34 @@ def to_apply(role: str, wanted: Wiring, now: Settings, known: frozenset[str], re
         main=main,
         services=services,
         record=Record(role=role, main=was_main, services=was_services),
-        notes=tuple(notes),
+        notes=(*notes, *doubts(_changed(now.services, services))),
     )
+
+
+def doubts(services: Mapping[str, str]) -> tuple[str, ...]:
+    """What in master.cf would let mail past our milters, or through them twice; never changed by us.
+
+    A listener to which a content filter brings mail back is known by its empty content_filter.
+    """
+    found = []
+    for name, line in services.items():
+        fields = normal(line).split()
+        options = {one or two: value or more for one, value, two, more in _OPTION.findall(normal(line))}
+        if fields[7:8] != ["smtpd"]:
+            continue
+        skips = "no_milters" in options.get("receive_override_options", "")
+        if options.get("content_filter") == "" and not skips and options.get("smtpd_milters") != "":
+            found.append(
+                f"{name}: mail that a content filter brings back goes through the milters once more; "
+                "add -o receive_override_options=no_milters"
+            )
+        if options.get("milter_default_action") == "accept" or "default_action=accept" in options.get(
+            "smtpd_milters", ""
+        ):
+            found.append(f"{name}: milter_default_action=accept lets mail pass while a milter is away")
+        if "content_filter" not in options and (skips or options.get("smtpd_milters") == ""):
+            found.append(f"{name}: no milters here, so nothing that comes in is verified or signed")
+    return tuple(found)
 
 
 def to_remove(now: Settings, record: Record) -> Plan:
