@@ -8,7 +8,7 @@ name below is then a forgery by definition. Mail of our own clients and logins i
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from postvouch.auth import bodies, decide, header, receivedspf
@@ -23,10 +23,18 @@ from postvouch.host.log import WARNING, Log
 from postvouch.milters import gather, workers
 from postvouch.values.address import OneAuthor
 from postvouch.values.decision import Decision, InsertField
+from postvouch.values.dns import WouldWait
 from postvouch.values.message import Field, Message
 
 _SHOWN = 4
 """Signatures that a log line names."""
+
+SHORT_S = 0.02
+LONG_HEADER = 32 << 10
+MANY_SIGNATURES = 8
+"""A letter that may take longer, or has more than this, does not keep others waiting: it takes a thread."""
+
+_SIGNATURES = (b"dkim-signature", b"arc-message-signature", b"arc-seal")
 
 _AMBIGUOUS = re.compile(r"[ ()/:]")
 
@@ -52,11 +60,16 @@ class Verifier:
     def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Find out, rule, and write down what was found."""
         settings = self._settings
+        spent = budget(settings.cpu_limit)
+        if not may_wait:
+            if may_take_long(message):
+                raise WouldWait("a long header, or many signatures")
+            spent = _or_wait(budget(SHORT_S))
         judged = judge(
             message,
-            self.resolver.for_message(self.dns.message_timeout),
+            self.resolver.for_message(self.dns.message_timeout, may_wait=may_wait),
             time.time(),
-            options=replace(self._options, spent=budget(settings.cpu_limit)),
+            options=replace(self._options, spent=spent),
             policy=self._policy,
             authserv_id=settings.authserv_id,
             note_dnssec=settings.note_dnssec,
@@ -89,6 +102,26 @@ class Verifier:
 
     def tick(self) -> None:
         """Nothing ages here but DNS answers, and those have their TTL."""
+
+
+def may_take_long(message: Message) -> bool:
+    """Whether judging this letter may be too long to be done between two others."""
+    octets = signatures = 0
+    for field in message.fields:
+        octets += len(field.name) + len(field.value) + 64
+        signatures += field.name.lower() in _SIGNATURES
+    return octets > LONG_HEADER or signatures > MANY_SIGNATURES
+
+
+def _or_wait(spent: Callable[[], bool]) -> Callable[[], bool]:
+    """No more computing time is a reason to go on in a thread, not one to give up."""
+
+    def asked() -> bool:
+        if spent():
+            raise WouldWait("computing time")
+        return False
+
+    return asked
 
 
 def facts_of(findings: Findings) -> tuple[tuple[str, str], ...]:

@@ -25,13 +25,14 @@ import dns.rdatatype
 import dns.rrset
 from fakedns import zone
 
-from postvouch.values.dns import DnsUnavailable, Status
+from postvouch.values.dns import DnsUnavailable, Resolver, Status
 
 Reply = bytes | list[bytes] | None
 """A message; several datagrams, or pieces of a TCP stream that then ends, as they are; silence."""
 
 Answering = Callable[[dns.message.Message, bool], Reply]
 
+MOST_TEXT = 64000
 SOA = "ns.example. admin.example. 1 3600 600 86400 60"
 
 
@@ -62,15 +63,20 @@ def records(*sets: str, ttl: int = 300, flags: int = 0, soa: bool = True) -> Ans
                 response.answer.append(dns.rrset.from_text(owner + ".", ttl, "IN", rdtype, *values))
         if soa and not any(r.rdtype == kind for r in response.answer):
             response.authority.append(dns.rrset.from_text("example.", 60, "IN", "SOA", SOA))
-        wire = response.to_wire(max_size=65535)
-        # Nobody with EDNS promises less than 512.
-        if not tcp and len(wire) > max(512, query.payload):
-            response.answer.clear()
-            response.flags |= dns.flags.TC
-            wire = response.to_wire()
-        return wire
+        return _wire(response, query, tcp)
 
     return answer
+
+
+def _wire(response: dns.message.Message, query: dns.message.Message, tcp: bool) -> bytes:
+    """The response as it is sent, truncated where UDP is too short for it."""
+    wire = response.to_wire(max_size=65535)
+    # Nobody with EDNS promises less than 512.
+    if not tcp and len(wire) > max(512, query.payload):
+        response.answer.clear()
+        response.flags |= dns.flags.TC
+        wire = response.to_wire()
+    return wire
 
 
 nxdomain = rcode(dns.rcode.NXDOMAIN)
@@ -165,15 +171,17 @@ def _sockets() -> tuple[socket.socket, socket.socket]:
         return udp, tcp
 
 
-def _from_zone(*texts: str) -> Answering:
-    literal = zone(*texts)
+def told_by(resolver: Resolver) -> Answering:
+    """Answer what another resolver says, nothing with an SOA as a server does, no answer as SERVFAIL."""
 
     def answer(query: dns.message.Message, tcp: bool) -> bytes:
         response = dns.message.make_response(query, recursion_available=True)
         question = query.question[0]
         kind = dns.rdatatype.to_text(question.rdtype)
         try:
-            found = literal.lookup(question.name.to_text(), kind)
+            found = resolver.lookup(question.name.to_text(), kind)
+            if sum(map(len, found.texts())) > MOST_TEXT:
+                raise DnsUnavailable("no message has room for it")
         except DnsUnavailable:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response.to_wire()
@@ -182,17 +190,21 @@ def _from_zone(*texts: str) -> Answering:
         texts = []
         for value in found.values:
             if isinstance(value, bytes):
-                parts = [value[n : n + 255] for n in range(0, len(value), 255)]
+                parts = [value[n : n + 255] for n in range(0, len(value) or 1, 255)]
                 texts.append(
-                    " ".join(
-                        '"' + part.decode().replace("\\", "\\\\").replace('"', '\\"') + '"' for part in parts
-                    )
+                    " ".join('"' + "".join(f"\\{octet:03}" for octet in part) + '"' for part in parts)
                 )
             else:
-                texts.append(f"{value[0]} {value[1]}." if isinstance(value, tuple) else value)
+                preference, name = value if isinstance(value, tuple) else ("", value)
+                if kind not in ("A", "AAAA"):
+                    # What is odd in a name may be anything else in the text of a record.
+                    name = "".join(c if c.isalnum() or c in "-_." else f"\\{ord(c):03}" for c in name) + "."
+                texts.append(f"{preference} {name}")
         if texts:
             response.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *texts))
-        return response.to_wire()
+        else:
+            response.authority.append(dns.rrset.from_text(".", 60, "IN", "SOA", SOA))
+        return _wire(response, query, tcp)
 
     return answer
 
@@ -200,5 +212,5 @@ def _from_zone(*texts: str) -> Answering:
 @contextlib.contextmanager
 def serving(*texts: str) -> Iterator[str]:
     """Serve these records until the end of the block; the server as dns.servers wants it."""
-    with Server(_from_zone(*texts)) as server:
+    with Server(told_by(zone(*texts))) as server:
         yield server.address

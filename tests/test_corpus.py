@@ -125,7 +125,7 @@ class World:
     def __init__(self, zone):
         self.zone = zone
 
-    def for_message(self, seconds):
+    def for_message(self, seconds, may_wait=True):
         return Questions(self.zone, MESSAGE_LOOKUPS)
 
 

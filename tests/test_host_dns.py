@@ -13,7 +13,7 @@ import pytest
 from dnsserver import Reply, Server, rcode, records, silent
 
 from postvouch.host.dns import DnsResolver
-from postvouch.values.dns import DnsUnavailable, Records, Status
+from postvouch.values.dns import DnsUnavailable, Records, Status, WouldWait
 
 
 @pytest.fixture
@@ -189,6 +189,47 @@ def test_a_message_may_wait_so_long_and_no_longer(server: Server) -> None:
         with pytest.raises(DnsUnavailable):
             budget.lookup(f"slow{i}.example" if i else "slow.example", "A")
     assert time.monotonic() - begin < 1.5
+
+
+def test_who_must_not_wait_asks_nobody_and_gets_what_is_in_the_cache(server: Server) -> None:
+    server.answers["a.example"] = records("a.example A 192.0.2.1", ttl=100)
+    server.answers["dead.example"] = rcode(dns.rcode.SERVFAIL)
+    clock = Clock()
+    ask = resolver(server, clock=clock)
+    for name in ("a.example", "gone.example", "dead.example"):
+        for _ in range(2):
+            with pytest.raises(WouldWait):
+                ask.for_message(5, 10, may_wait=False).lookup(name, "A")
+    assert not server.asked
+    with pytest.raises(DnsUnavailable):
+        ask.lookup("dead.example", "A")
+    assert {ask.lookup(name, "A").status for name in ("a.example", "gone.example")} == {
+        Status.FOUND,
+        Status.NXDOMAIN,
+    }
+    server.asked.clear()
+    letter = ask.for_message(5, 10, may_wait=False)
+    assert letter.lookup("A.example.", "A").names() == ("192.0.2.1",)
+    assert letter.lookup("gone.example", "A").status is Status.NXDOMAIN
+    with pytest.raises(DnsUnavailable, match="SERVFAIL"):
+        letter.lookup("dead.example", "A")
+    clock.shift = 101
+    with pytest.raises(WouldWait):
+        ask.for_message(5, 10, may_wait=False).lookup("a.example", "A")
+    assert not server.asked
+
+
+def test_what_needs_no_question_needs_no_waiting(server: Server) -> None:
+    server.answers["key.example"] = records("key.example A 192.0.2.1")
+    ask = resolver(server)
+    ask.lookup("key.example", "A")
+    letter = ask.for_message(5, 3, may_wait=False)
+    assert letter.lookup("a..example", "A").status is Status.NXDOMAIN
+    assert letter.lookup("\u212aey.example", "A").status is Status.NXDOMAIN
+    with pytest.raises(DnsUnavailable, match="no such type"):
+        letter.lookup("a.example", "TEXT")
+    with pytest.raises(DnsUnavailable, match="too many"):
+        letter.lookup("a.example", "A")
 
 
 def test_many_threads_may_ask_at_once(server: Server) -> None:

@@ -415,7 +415,7 @@ def test_a_megabyte_of_raw_octets_is_a_letter_like_others() -> None:
 
 def test_a_letter_that_waits_for_dns_keeps_no_other_waiting(tmp_path: Path) -> None:
     answered = threading.Event()
-    sound = dnsserver._from_zone(*RECORDS)
+    sound = dnsserver.told_by(zone(*RECORDS))
 
     def late(query: object, tcp: bool) -> dnsserver.Reply:
         answered.wait(10)

@@ -15,7 +15,7 @@ from postvouch.host import turn
 from postvouch.host.dnscache import Cache, Entry, Failure, Key
 from postvouch.host.dnsservers import Servers
 from postvouch.host.dnswire import MAX_TTL_S, Question, encode_name, kind_number
-from postvouch.values.dns import NO_SUCH_NAME, DnsUnavailable, Records, Status
+from postvouch.values.dns import NO_SUCH_NAME, DnsUnavailable, Records, Status, WouldWait
 
 MAX_CNAMES = 8
 # A zone whose servers are dead is not asked again by every letter of a wave (RFC 9520 §3.2).
@@ -65,9 +65,14 @@ class DnsResolver:
         """Ask for ``name`` and ``kind``; see ``values.dns.Resolver``. Raises DnsUnavailable."""
         return self.lookup_until(name, kind, self._clock() + self.timeout_s)
 
-    def for_message(self, seconds: float, lookups: int = MESSAGE_LOOKUPS) -> "MessageResolver":
-        """This resolver for one message: so many seconds from now, so many lookups, cached or not."""
-        return MessageResolver(self, seconds=seconds, lookups=lookups, clock=self._clock)
+    def for_message(
+        self, seconds: float, lookups: int = MESSAGE_LOOKUPS, may_wait: bool = True
+    ) -> "MessageResolver":
+        """This resolver for one message: so many seconds from now, so many lookups, cached or not.
+
+        Without ``may_wait`` it asks nobody: what is not in the cache raises WouldWait.
+        """
+        return MessageResolver(self, seconds=seconds, lookups=lookups, clock=self._clock, may_wait=may_wait)
 
     def lookup_until(self, name: str, kind: str, deadline: float) -> Records:
         """Ask as ``lookup`` does, but wait no longer than until ``deadline`` on the resolver's clock."""
@@ -79,19 +84,26 @@ class DnsResolver:
         if entry is None:
             with turn.given_back():
                 entry = self._fly(key, deadline)
-        if isinstance(entry, Failure):
-            raise DnsUnavailable(entry.reason)
-        return entry
+        return _said(entry)
+
+    def at_hand(self, name: str, kind: str) -> Records:
+        """What ``lookup`` would say without asking anybody. Raises WouldWait where it would have to."""
+        if not name.isascii():
+            return NO_SUCH_NAME
+        key = (name.lower().removesuffix("."), kind)
+        entry = self._cache.get(key)
+        if entry is None:
+            question = _question(key)
+            if isinstance(question, Question):
+                raise WouldWait(f"{kind} of {name}")
+            entry = question
+        return _said(entry)
 
     def _fly(self, key: Key, deadline: float) -> Entry:
         """Ask, or wait for the thread that is just asking the same."""
-        wanted = encode_name(key[0])
-        if wanted is None:
-            return NO_SUCH_NAME
-        try:
-            question = Question(name=wanted, kind=kind_number(key[1]))
-        except ValueError as error:
-            return Failure(str(error))
+        question = _question(key)
+        if not isinstance(question, Question):
+            return question
         deadline = min(deadline, self._clock() + self.timeout_s)
         while True:
             with self._lock:
@@ -167,9 +179,16 @@ class MessageResolver:
     """
 
     def __init__(
-        self, resolver: DnsResolver, *, seconds: float, lookups: int, clock: Callable[[], float]
+        self,
+        resolver: DnsResolver,
+        *,
+        seconds: float,
+        lookups: int,
+        clock: Callable[[], float],
+        may_wait: bool = True,
     ) -> None:
-        self._lookup_until = resolver.lookup_until
+        self._resolver = resolver
+        self._may_wait = may_wait
         self._clock = clock
         self._deadline = clock() + seconds
         self._lookups = lookups
@@ -177,12 +196,31 @@ class MessageResolver:
         self._count = itertools.count(1)
 
     def lookup(self, name: str, kind: str) -> Records:
-        """Ask within the budget; see ``values.dns.Resolver``."""
+        """Ask within the budget; see ``values.dns.Resolver``. Raises WouldWait where it must not wait."""
         if next(self._count) > self._lookups:
             raise DnsUnavailable("too many DNS questions for one message")
         if self._clock() >= self._deadline:
             raise DnsUnavailable("the time for DNS is up for this message")
-        return self._lookup_until(name, kind, self._deadline)
+        if not self._may_wait:
+            return self._resolver.at_hand(name, kind)
+        return self._resolver.lookup_until(name, kind, self._deadline)
+
+
+def _question(key: Key) -> Question | Entry:
+    """The question to ask, or the answer where there is none to ask."""
+    wanted = encode_name(key[0])
+    if wanted is None:
+        return NO_SUCH_NAME
+    try:
+        return Question(name=wanted, kind=kind_number(key[1]))
+    except ValueError as error:
+        return Failure(str(error))
+
+
+def _said(entry: Entry) -> Records:
+    if isinstance(entry, Failure):
+        raise DnsUnavailable(entry.reason)
+    return entry
 
 
 def _is_key(key: Key) -> bool:
