@@ -10,7 +10,7 @@ from postvouch.cli.testkey import testkey
 
 @click.group(no_args_is_help=False)
 def dkim() -> None:
-    """Make signing keys and the DNS records for them."""
+    """Make signing keys, print their DNS records, see what is published."""
 
 
 # In the order of a key's life.
