@@ -18,6 +18,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "check": "postvouch.cli.check:check",
         "config": "postvouch.cli.config:config",
         "postfix": "postvouch.cli.postfix:postfix",
+        "import": "postvouch.cli.import_:import_",
     },
     "Letters": {
         "verify": "postvouch.cli.verify:verify",

@@ -1,0 +1,152 @@
+"""``postvouch import``: the configuration of another program as ours, and what of it has no counterpart."""
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from postvouch.cli import importkeys, output
+from postvouch.config.opendkim import Settings, parse
+from postvouch.config.opendkimimport import Imported, convert
+from postvouch.config.opendkimledger import CARRIED, LOST, NEEDLESS, Entry
+from postvouch.config.opendkimtoml import ROLES, toml
+from postvouch.config.sign import Sign
+
+SOURCES = ("opendkim",)
+MAX_OCTETS = 16 << 20
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "source", type=click.Choice(SOURCES), help="What FILE is. Default: found out.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the configuration there, where nothing may be yet. Default: standard output.",
+)
+@click.option(
+    "--role", type=click.Choice(ROLES), help="What this host does (general.role). Default: left to you."
+)
+@click.option(
+    "--copy-keys",
+    is_flag=True,
+    help="Copy the keys to DIRECTORY/DOMAIN/SELECTOR.pem, 0640 root:postvouch, never over another file.",
+)
+@click.option(
+    "-D",
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(Sign().key_directory),
+    show_default=True,
+    help="Where --copy-keys puts them.",
+)
+@output.json_option
+def import_(
+    file: Path,
+    source: str | None,
+    target: Path | None,
+    role: str | None,
+    copy_keys: bool,
+    directory: Path,
+    as_json: bool,
+) -> None:
+    """Write an opendkim.conf as a configuration of postvouch.
+
+    The same keys sign for the same authors, so the records in DNS stay as they are. What cannot be carried
+    is named on standard error as "file:line: directive: text", and the exit status is then 1. What became of
+    every line stands at the end of the configuration. Neither OpenDKIM's files nor Postfix's are changed.
+    """
+    try:
+        settings = parse(str(file), read_text)
+    except OSError as error:
+        raise output.Failure(output.UNAVAILABLE, f"{file}: cannot be read: {error.strerror}") from None
+    if source is None:
+        _recognise(settings, file)
+    imported = convert(settings, read_text)
+    entries = list(imported.entries)
+    if copy_keys:
+        moved, found = importkeys.copy(imported.keys, directory.absolute())
+        imported = replace(imported, keys=moved)
+        entries += found
+    entries += importkeys.examine(imported.keys)
+    entries.sort(key=lambda each: (each.where.file != str(file), each.where))
+    text = toml(imported, tuple(entries), role=role or "")
+    if target is not None:
+        _write(target, text)
+    if as_json:
+        output.print_json(_data(imported, entries, None if target else text))
+    elif target is None:
+        click.echo(text, nl=False)
+    else:
+        counts = ", ".join(
+            f"{sum(each.fate == fate for each in entries)} {fate.replace('-', ' ')}"
+            for fate in (CARRIED, NEEDLESS, LOST)
+        )
+        output.line(f"{target}: keys: {len(imported.keys)}; lines: {counts}")
+    lost = [each for each in entries if each.fate == LOST]
+    for each in lost:
+        click.echo(output.clean(each), err=True)
+    output.leave(output.NEGATIVE if lost else output.OK)
+
+
+def read_text(path: str) -> str:
+    """A file as text; octets that are no UTF-8 survive. Raises OSError, also for one that is too long."""
+    with open(path, "rb") as opened:
+        data = opened.read(MAX_OCTETS + 1)
+    if len(data) > MAX_OCTETS:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _recognise(settings: Settings, file: Path) -> None:
+    """Refuse what has more lines that OpenDKIM does not know than such as it does."""
+    if len(settings.lines) <= sum(fault.text.startswith("no directive") for fault in settings.faults):
+        text = f"{file}: does not look like an opendkim.conf; if it is one: --from opendkim"
+        raise output.Failure(output.DATA, text)
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        with target.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise output.Failure(output.UNAVAILABLE, f"{target}: exists already; it is not overwritten") from None
+    except OSError as error:
+        raise output.Failure(output.UNAVAILABLE, f"{target}: cannot be written: {error.strerror}") from None
+
+
+def _data(imported: Imported, entries: list[Entry], text: str | None) -> dict[str, Any]:
+    return {
+        "ok": not any(each.fate == LOST for each in entries),
+        "from": SOURCES[0],
+        "files": list(imported.files),
+        "domains": list(imported.domains),
+        "settings": imported.settings,
+        "keys": [
+            {
+                "domain": key.domain,
+                "selector": key.selector,
+                "file": key.file,
+                "subdomains": key.subdomains,
+                "authors": list(key.authors),
+            }
+            for key in imported.keys
+        ],
+        "lines": [
+            {
+                "file": each.where.file,
+                "line": each.where.line,
+                "directive": each.directive,
+                "fate": each.fate,
+                "text": each.text,
+            }
+            for each in entries
+        ],
+        "toml": text,
+    }
