@@ -1,25 +1,36 @@
 """One connection from Postfix, whatever carries it: gathers events into a ``Message``, has it judged, tells.
 
-The door (``session`` over libmilter) hands events in as octets and carries the decision back. Postfix waits
-for our answer only to CONNECT, HELO and END-OF-MESSAGE. So nothing that gathers may raise or refuse: what is
-wrong with a message is kept until its end and answered there.
+The doors (``session`` over libmilter, ``native`` without) hand events in as octets and carry the decision
+back. Postfix waits for our answer to END-OF-MESSAGE and to little else. So nothing that gathers may raise or
+refuse: what is wrong with a message is kept until its end and answered there.
 """
 
 import itertools
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from postvouch.auth.bodies import BodyHashes
 from postvouch.host import turn
 from postvouch.host.log import ERROR, INFO, Log
 from postvouch.host.metrics import Metrics
-from postvouch.values.decision import Decision, Defer
+from postvouch.values.decision import Decision, Defer, Edit, RemoveField
 from postvouch.values.message import Client, Envelope, Field, Message
 from postvouch.values.reply import LATER
+from postvouch.wire import milter
 
-MAX_HEADER = 4 << 20  # octets of all fields, 64 more for each: 10 MB of tiny ones would be hundreds here
+MAX_HEADER = (
+    4 << 20
+)  # octets of fields and recipients, 64 more for each: 10 MB of tiny ones would be hundreds here
 LOOPBACK = ("127.0.0.1", "::1")
+MACROS = {
+    milter.CONNECT: "{daemon_name}", milter.HELO: "{cert_subject}",
+    # {cert_subject} again: who says STARTTLS need not say HELO after it.
+    milter.MAIL: "i {auth_authen} {cert_subject}", milter.RCPT: "i", milter.DATA: "i", milter.END: "i",
+}  # fmt: skip
+"""Command -> what Postfix shall say before it, whatever milter_*_macros in its main.cf are."""
+NOTHING = Message()
 BUG = Decision(verdict=Defer(LATER), code="bug")
 
 
@@ -63,33 +74,37 @@ class Gathering:
     """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
 
     __slots__ = (
-        "_asked", "_body", "_client", "_door", "_fault", "_fields", "_handler", "_hashes", "_header_size",
-        "_in_data", "_login", "_number", "_queue_id", "_recipients", "_sender", "_size",
+        "_address", "_asked", "_began", "_body", "_door", "_fault", "_fields", "_handler", "_hashes",
+        "_header_size", "_helo", "_in_data", "_local", "_login", "_message", "_name", "_number", "_port",
+        "_queue_id", "_recipients", "_sender", "size",
     )  # fmt: skip
+    size: int
+    """Octets of the body that came so far and are kept."""
     _asked: bool
     _recipients: list[str]
     _fields: list[Field]
     _body: list[bytes]
     _hashes: BodyHashes | None
     _fault: Exception | None
+    _message: Message
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._client = Client()
         self._number = -1
-        self._forget()
+        self.connect("", "", 0)
 
     def connect(self, name: str, address: str, port: int) -> None:
         """The SMTP client, or cleanup(8) playing one as localhost, port 0, for mail that no client sent.
 
         ``address`` is "" where Postfix does not know it.
         """
-        local = name == "localhost" and address in LOOPBACK and port == 0
-        self._client = Client(address=address, name=name, port=port, local=local)
+        self._name, self._address, self._port, self._helo = name, address, port, ""
+        self._local = name == "localhost" and address in LOOPBACK and port == 0
+        self._forget()
 
     def helo(self, name: str) -> None:
         """HELO comes again after STARTTLS; the last one counts."""
-        self._client = replace(self._client, helo=name)
+        self._helo = name
 
     def mail(self, path: bytes) -> None:
         """MAIL FROM begins a message, whatever became of the one before."""
@@ -100,7 +115,9 @@ class Gathering:
 
     def rcpt(self, path: bytes) -> None:
         """An accepted recipient, before aliases."""
-        self._recipients.append(_without_brackets(path))
+        self._header_size += len(path) + 64
+        if self._header_size <= MAX_HEADER:
+            self._recipients.append(_without_brackets(path))
 
     def data(self, queue_id: str) -> None:
         """The message follows."""
@@ -126,55 +143,68 @@ class Gathering:
         except Exception as error:
             # Postfix hears nothing until the end of the message: so does our fault.
             self._fault = error
-        self._size += len(chunk)
-        if self._size <= self._handler.max_body:
+        self.size += len(chunk)
+        if self.size <= self._handler.max_body:
             self._body.append(chunk)
 
-    def judge(self, *, queue_id: str, login: str, daemon_name: str) -> Decision:
-        """The end of the message: what its handler decides. Raises what is a fault of ours."""
+    def end(self, *, queue_id: str, login: str, certificate: str, daemon_name: str) -> None:
+        """The end of the message, with what the other side says beside it."""
+        self._began = time.perf_counter()
         self._queue_id = queue_id or self._queue_id
         self._login = login
+        try:
+            self._message = Message(
+                queue_id=self._queue_id,
+                client=Client(
+                    address=self._address,
+                    name=self._name,
+                    helo=self._helo,
+                    port=self._port,
+                    login=login,
+                    certificate=certificate,
+                    daemon_name=daemon_name,
+                    local=self._local and not login,
+                ),
+                envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
+                fields=tuple(self._fields),
+                body=tuple(self._body),
+                digests=self._hashes.finish() if self._hashes is not None else None,
+            )
+        except Exception as error:
+            self._fault = self._fault or error
+
+    def judge(self, *, may_wait: bool = True) -> Decision:
+        """What the handler decides about the message that has ended; a fault of ours is logged and is BUG.
+
+        WouldWait where it may not wait and would have to; it is then asked again, in any thread.
+        """
         if self._fault is not None:
-            raise self._fault
-        if self._size > self._handler.max_body:
+            return self.broke(self._fault)
+        if self.size > self._handler.max_body:
             return Decision(verdict=Defer(LATER), code="body-too-long")
         if self._header_size > MAX_HEADER:
             return Decision(verdict=Defer(LATER), code="header-too-long")
-        message = Message(
-            queue_id=self._queue_id,
-            client=self._client_of(login, daemon_name),
-            envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
-            fields=tuple(self._fields),
-            body=tuple(self._body),
-            digests=self._hashes.finish() if self._hashes is not None else None,
-        )
-        with turn.taken():
-            return self._handler.handle(message)
+        try:
+            if not may_wait:
+                return self._handler.handle(self._message, may_wait=False)
+            with turn.taken():
+                return self._handler.handle(self._message)
+        except Exception as error:
+            return self.broke(error)
 
-    def _client_of(self, login: str, daemon_name: str) -> Client:
-        """The client of this message. dataclasses.replace would take longer than all the rest here."""
-        seen = self._client
-        return Client(
-            address=seen.address,
-            name=seen.name,
-            helo=seen.helo,
-            port=seen.port,
-            login=login,
-            daemon_name=daemon_name,
-            local=seen.local and not login,
-        )
+    def broke(self, error: Exception, decision: Decision = BUG) -> Decision:
+        """Log a fault of ours, with its traceback; what becomes of the message, and what was found so far."""
+        self._door.log.exception(self._queue_id, error)
+        self._door.metrics.bug()
+        return Decision(verdict=BUG.verdict, code=BUG.code, facts=decision.facts)
 
-    def told(self, decision: Decision, seconds: float) -> None:
+    def told(self, decision: Decision) -> None:
         """The decision was carried back: its log line and its numbers; the message is over."""
+        seconds = time.perf_counter() - self._began
         self._tell(decision.action, decision.code, decision.facts, seconds)
         self._door.metrics.message(decision.action, decision.code, seconds)
         self._door.metrics.results(decision.facts, decision.code)
         self._forget()
-
-    def broke(self, error: Exception) -> None:
-        """A fault of ours, with its traceback."""
-        self._door.log.exception(self._queue_id, error)
-        self._door.metrics.bug()
 
     def abort(self) -> None:
         """RSET, or the connection broke. Silence if no data had come: Postfix logs such sessions itself."""
@@ -189,18 +219,27 @@ class Gathering:
         self._handler = self._door.handler
         self._sender, self._queue_id, self._login = "", "", ""
         self._recipients, self._fields, self._body = [], [], []
-        self._header_size, self._size = 0, 0
+        self._header_size, self.size = 0, 0
         self._asked, self._in_data = False, False
-        self._hashes, self._fault = None, None
+        self._hashes, self._fault, self._message = None, None, NOTHING
+        self._began = time.perf_counter()
 
     def _tell(self, action: str, code: str, facts: tuple[tuple[str, str], ...], seconds: float) -> None:
-        seen = self._client
-        pairs = [("from", f"<{self._sender}>"), ("client", f"{seen.name}[{seen.address}]")]
+        pairs = [("from", f"<{self._sender}>"), ("client", f"{self._name}[{self._address}]")]
         if self._login:
             pairs.append(("login", self._login))
         pairs += facts
         pairs += [("action", action), ("reason", code), ("ms", f"{seconds * 1000:.0f}")]
         self._door.log.line(self._queue_id, pairs, level=ERROR if code == "bug" else INFO)
+
+
+def in_order(edits: Sequence[Edit]) -> list[Edit]:
+    """Edits as they must go out: removals first, the highest first, as each renumbers those below it."""
+    removals = [edit for edit in edits if isinstance(edit, RemoveField)]
+    if not removals:
+        return list(edits)
+    removals.sort(key=lambda edit: edit.nth, reverse=True)
+    return [*removals, *(edit for edit in edits if not isinstance(edit, RemoveField))]
 
 
 def _without_brackets(path: bytes) -> str:

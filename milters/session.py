@@ -5,8 +5,10 @@ negotiation instead of class decorators: fewer calls a field, and types that myp
 thread a connection; a ``Session`` belongs to one connection and sees one message after another.
 """
 
+import os
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 try:
@@ -14,7 +16,8 @@ try:
 except ImportError as error:
     raise ImportError("pymilter is missing: apt install python3-milter, or pip install pymilter") from error
 
-from postvouch.milters.gather import BUG, Door, Gathering
+from postvouch.host.process import clear_socket_path
+from postvouch.milters.gather import BUG, MACROS, Door, Gathering, in_order
 from postvouch.values.decision import (
     Accept,
     ChangeSender,
@@ -26,8 +29,9 @@ from postvouch.values.decision import (
     RemoveField,
 )
 from postvouch.values.reply import LATER, Reply
+from postvouch.wire.milter import STAGES
 
-ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE | milter.CHGFROM
+ACTIONS = milter.ADDHDRS | milter.CHGHDRS | milter.QUARANTINE | milter.CHGFROM | milter.SETSYMLIST
 # Events that we have no use for, events that we do not answer, and field values with their first blank kept.
 PROTOCOL = (
     (milter.P_NOUNKNOWN | milter.P_NOEOH)
@@ -88,21 +92,21 @@ class Session:
     def end(self) -> int:
         """Judge and answer. The one place that catches everything: our faults are for us to log, and Postfix
         keeps the message."""
-        began = time.perf_counter()
         macro = self._context.getsymval
         decision = BUG
         try:
-            decision = self._gathering.judge(
+            self._gathering.end(
                 queue_id=macro("i") or "",
                 login=macro("{auth_authen}") or "",
+                certificate=macro("{cert_subject}") or "",
                 daemon_name=macro("{daemon_name}") or "",
             )
+            decision = self._gathering.judge()
             answer = self._apply(decision)
         except Exception as error:
-            self._gathering.broke(error)
-            decision = Decision(verdict=BUG.verdict, code=BUG.code, facts=decision.facts)
+            decision = self._gathering.broke(error, decision)
             answer = self._refuse(LATER)
-        self._gathering.told(decision, time.perf_counter() - began)
+        self._gathering.told(decision)
         return answer
 
     def abort(self) -> int:
@@ -126,33 +130,86 @@ class Session:
         return int(milter.CONTINUE)
 
     def _edit(self, decision: Decision) -> None:
-        removals = [edit for edit in decision.edits if isinstance(edit, RemoveField)]
-        # From the highest to the lowest: each removal renumbers the fields of that name below it.
-        for removal in sorted(removals, key=lambda edit: edit.nth, reverse=True):
-            self._context.chgheader(removal.name, removal.nth, None)
-        for edit in decision.edits:
+        for edit in in_order(decision.edits):
             match edit:
+                case RemoveField(name, nth):
+                    self._context.chgheader(name, nth, None)
                 case InsertField(name, value):
                     self._context.addheader(name, (" " if self._leading_space else "") + value, 0)
                 case ChangeSender(address):
                     self._context.chgfrom(f"<{address}>")
-                case RemoveField():
-                    continue
 
     def _refuse(self, reply: Reply) -> int:
         self._context.setreply(str(reply.code), reply.enhanced, reply.text.replace("%", "%%"))
         return int(milter.TEMPFAIL if reply.code < 500 else milter.REJECT)
 
 
-def listen(where: str, door: Door) -> None:
-    """Open the listening socket and register the callbacks, before any worker is forked.
+class Engine:
+    """libmilter in this process: opened once in the parent, served in each worker."""
 
-    ``where`` as libmilter writes it ("unix:/path", "inet:port@host"). Raises OSError when the socket cannot
-    be opened; libmilter says why to syslog only.
-    """
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def listen(self, where: str) -> None:
+        """Open the listening socket and register the callbacks. Raises OSError."""
+        if where.startswith("unix:"):
+            clear_socket_path(Path(where.removeprefix("unix:")))
+        before = _listening()
+        _open(libmilter_name(where), self._door)
+        for descriptor in _listening() - before:
+            # Several workers poll one socket: the loser of a race must not hang in accept(2).
+            os.set_blocking(descriptor, False)
+            if not where.startswith("unix:"):
+                with socket.socket(fileno=os.dup(descriptor)) as listener:
+                    # Accepted sockets inherit it; libmilter's small writes would wait 40 ms for Nagle.
+                    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def serve(self) -> None:
+        """Answer Postfix until libmilter ends."""
+        milter.main()
+
+    def drain(self, seconds: float) -> int:
+        """Wait for the messages under way now; those that begin later are cut. How many are left."""
+        waiting = set(self._door.under_way)
+        deadline = time.monotonic() + seconds
+        while waiting and time.monotonic() < deadline:
+            time.sleep(0.02)
+            waiting &= set(self._door.under_way)
+        time.sleep(0.05)  # libmilter writes the answer after our callback has returned
+        return len(waiting)
+
+
+def libmilter_name(where: str) -> str:
+    """Turn "unix:/path", "inet:host:port", "inet:[v6]:port" into what smfi_setconn(3) reads."""
+    kind, _, rest = where.partition(":")
+    if kind == "unix":
+        return where
+    host, _, port = rest.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    return f"{'inet6' if ':' in host else 'inet'}:{port}@{host}"
+
+
+def _listening() -> set[int]:
+    """The descriptors of this process that listen; pymilter does not tell which is its own."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as candidate:
+                if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.add(int(name))
+        except OSError:
+            continue  # no socket, or the descriptor that listed them
+    return found
+
+
+def _open(where: str, door: Door) -> None:
+    """Have libmilter listen on ``where``, as it writes it; it says to syslog only why it cannot."""
 
     def negotiate(context: Any, options: list[int]) -> int:
         actions, protocol = options[0] & ACTIONS, options[1] & PROTOCOL
+        if actions & milter.SETSYMLIST:
+            for stage, names in MACROS.items():
+                context.setsymlist(STAGES[stage], names)
         options[:] = [actions, protocol, 0, 0]
         context.setpriv(Session(context, door, protocol))
         return int(milter.CONTINUE)
@@ -183,8 +240,3 @@ def listen(where: str, door: Door) -> None:
         milter.opensocket(False)
     except milter.error as error:
         raise OSError(f"cannot listen on {where}") from error
-
-
-def serve() -> None:
-    """Answer Postfix until libmilter ends; in a thread of its own, see ``workers``."""
-    milter.main()

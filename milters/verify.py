@@ -189,9 +189,7 @@ def run(service: daemon.Service) -> int:
         service.log.note(trouble, level=WARNING)
     return workers.run(
         service,
-        where=settings.socket,
-        workers=settings.workers,
-        metrics_at=settings.metrics,
+        settings=lambda config: config.verify,
         make=make,
         check=check,
         gauges={},

@@ -1,25 +1,26 @@
 """The processes of a milter daemon: a parent that holds the socket, workers that share it, one for /metrics.
 
-libmilter cannot reload and cuts sessions when it stops, so neither is left to it. A worker's main thread
-waits for signals while libmilter serves in another: USR1 swaps the handler between two messages, USR2 (and
-TERM) lets the messages under way finish and then ends the process, and with it what libmilter waits for.
+A worker's main thread waits for signals while the engine serves in another: USR1 swaps the handler between
+two messages, USR2 (and TERM) lets the messages under way finish and then ends the process. An engine is one
+of the two doors, with three verbs; libmilter can neither reload nor end in order: neither is left to it.
 """
 
 import os
 import signal
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from postvouch.config.schema import Config
+from postvouch.config.sign import Sign
+from postvouch.config.verify import Verify
 from postvouch.host.daemon import Service
 from postvouch.host.log import ERROR, WARNING, Log
 from postvouch.host.metrics import Metrics, shared_directory
-from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals, clear_socket_path
-from postvouch.milters import gather, session
+from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals
+from postvouch.milters import gather
 
 STOP = signal.SIGUSR2
 """libmilter waits for TERM too, in a thread of its own that may be the first to get it."""
@@ -35,40 +36,57 @@ Make = Callable[[Config, gather.Handler | None], gather.Handler]
 Gauges = Mapping[str, tuple[str, Callable[[], float]]]
 
 
-def libmilter_name(where: str) -> str:
-    """Turn "unix:/path", "inet:host:port", "inet:[v6]:port" into what smfi_setconn(3) reads."""
-    kind, _, rest = where.partition(":")
-    if kind == "unix":
-        return where
-    host, _, port = rest.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    return f"{'inet6' if ':' in host else 'inet'}:{port}@{host}"
+class Engine(Protocol):
+    """What speaks with Postfix."""
+
+    def listen(self, where: str) -> None:
+        """Open the listening socket ("unix:/path", "inet:host:port"), in the parent. Raises OSError."""
+        ...
+
+    def serve(self) -> None:
+        """Answer Postfix, in a thread of its own in a worker, until the end."""
+        ...
+
+    def drain(self, seconds: float) -> int:
+        """Let the messages under way finish; the number of those that did not within that time."""
+        ...
+
+
+def engine_of(name: str, door: gather.Door) -> Engine:
+    """The engine of that name. ImportError says what is missing for it."""
+    if name == "native":
+        from postvouch.milters import native
+
+        return native.Engine(door)
+    from postvouch.milters import session
+
+    return session.Engine(door)
 
 
 def run(
     service: Service,
     *,
-    where: str,
-    workers: int,
-    metrics_at: str,
+    settings: Callable[[Config], Sign | Verify],
     make: Make,
     check: Callable[[Config], list[str]],
     gauges: Gauges,
 ) -> int:
     """Run the daemon in the foreground until TERM; the exit status.
 
-    ``make`` builds the handler, in the parent first, so that what is wrong shows before a socket opens.
-    ``check`` names what of a new configuration would not work; a reload with any such thing is refused.
+    ``settings`` finds the daemon's table. ``make`` builds the handler, in the parent first, so that what is
+    wrong shows before a socket opens. ``check`` names what of a new configuration would not work; a reload
+    with any such thing is refused.
     """
     block_signals()
-    log = service.log
-    shared = shared_directory() if metrics_at else None
+    log, own = service.log, settings(service.config)
+    shared = shared_directory() if own.metrics else None
     metrics = Metrics(service.program.removeprefix("postvouch-"), directory=shared)
     door = gather.Door(handler=make(service.config, None), log=log, metrics=metrics)
     try:
-        inode = _listen(where, door)
-    except OSError as error:
-        log.note(f"cannot listen on {where}: {error}", level=ERROR)
+        engine = engine_of(own.engine, door)
+        inode = _listen(own.socket, engine)
+    except (OSError, ImportError) as error:
+        log.note(f"cannot listen on {own.socket}: {error}", level=ERROR)
         metrics.close()
         return EX_CANTCREAT
 
@@ -77,69 +95,55 @@ def run(
         metrics.config_ok(done)
         if done:
             door.handler = make(service.config, door.handler)  # for workers that are forked from now on
+            now = settings(service.config)
+            for name in ("socket", "engine", "workers", "metrics"):
+                if getattr(now, name) != getattr(own, name):
+                    log.note(f"{name} = {getattr(now, name)}: a restart is needed for this", level=WARNING)
             log.note("reloaded")
         return done
 
     work = Role(
-        name="worker", count=workers, main=lambda number: _work(number, service, door, make, check), stop=STOP
+        name="worker",
+        count=own.workers,
+        main=lambda number: _work(number, service, door, engine, make, check),
+        stop=STOP,
     )
     roles = [work]
-    if metrics_at:
+    if own.metrics:
         roles.append(
             Role(
                 name="metrics",
-                main=lambda _: _serve_metrics(service, metrics, metrics_at, gauges),
+                main=lambda _: _serve_metrics(service, metrics, own.metrics, gauges),
                 reloads=False,
             )
         )
-    log.note(f"started: {where}, {workers} workers, metrics {metrics_at or 'nowhere'}")
+    log.note(
+        f"started: {own.socket}, {own.engine}, {own.workers} workers, metrics {own.metrics or 'nowhere'}"
+    )
     supervisor = Supervisor(
         roles=roles, log=log, notifier=Notifier(), reload=reload, died=metrics.worker_died
     )
     try:
         return supervisor.run()
     finally:
-        _remove(where, inode)  # only the parent comes here: children end inside ``run``
+        _remove(own.socket, inode)  # only the parent comes here: children end inside ``run``
         metrics.close()
 
 
-def _listen(where: str, door: gather.Door) -> int:
-    """Open the socket, with its mode and fit to be shared; the inode of a unix socket's path, else 0."""
+def _listen(where: str, engine: Engine) -> int:
+    """Open the socket, with its mode; the inode of a unix socket's path, else 0."""
     path = Path(where.removeprefix("unix:")) if where.startswith("unix:") else None
-    if path is not None:
-        clear_socket_path(path)
-        if not path.parent.is_dir():
-            raise SocketTaken(f"no directory {path.parent}")
-    before = _listening()
+    if path is not None and not path.parent.is_dir():
+        raise SocketTaken(f"no directory {path.parent}")
     umask = os.umask(0o777 & ~SOCKET_MODE)
     try:
-        session.listen(libmilter_name(where), door)
+        engine.listen(where)
     finally:
         os.umask(umask)
-    for descriptor in _listening() - before:
-        # Several workers poll one socket: the loser of a race must not hang in accept(2).
-        os.set_blocking(descriptor, False)
-        if path is None:
-            with socket.socket(fileno=os.dup(descriptor)) as listener:
-                # Accepted sockets inherit it; libmilter's small writes would wait 40 ms for Nagle.
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if path is None:
         return 0
     path.chmod(SOCKET_MODE)
     return path.stat().st_ino
-
-
-def _listening() -> set[int]:
-    """The descriptors of this process that listen; pymilter does not tell which is its own."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            with socket.socket(fileno=os.dup(int(name))) as candidate:
-                if candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                    found.add(int(name))
-        except OSError:
-            continue  # no socket, or the descriptor that listed them
-    return found
 
 
 def _remove(where: str, inode: int) -> None:
@@ -153,17 +157,22 @@ def _remove(where: str, inode: int) -> None:
 
 
 def _work(
-    number: int, service: Service, door: gather.Door, make: Make, check: Callable[[Config], list[str]]
+    number: int,
+    service: Service,
+    door: gather.Door,
+    engine: Engine,
+    make: Make,
+    check: Callable[[Config], list[str]],
 ) -> int:
-    """A worker: libmilter in its threads, signals here."""
+    """A worker: the engine in a thread, or several, signals here."""
     _stay(number, service.log)
     log = service.log
     sys.excepthook = lambda kind, error, trace: log.exception("", error)
     ended = threading.Event()
 
-    def engine() -> None:
+    def serve() -> None:
         try:
-            session.serve()
+            engine.serve()
         except Exception as error:
             log.exception("", error)
         ended.set()
@@ -178,7 +187,7 @@ def _work(
                 door.metrics.bug()
 
     main = threading.get_ident()
-    threading.Thread(target=engine, name="libmilter", daemon=True).start()
+    threading.Thread(target=serve, name="engine", daemon=True).start()
     threading.Thread(target=tick, name="tick", daemon=True).start()
     while True:
         caught = signal.sigwait({signal.SIGUSR1, STOP, signal.SIGTERM, signal.SIGINT})
@@ -189,7 +198,9 @@ def _work(
                 # One assignment: messages under way hold the old handler, the next one sees the new.
                 door.handler = make(service.config, door.handler)
         else:
-            _drain(service, door)
+            left = engine.drain(DRAIN_S)
+            if left:
+                log.note(f"stopping with {left} messages unanswered; Postfix keeps them", level=WARNING)
             return os.EX_OK
 
 
@@ -200,20 +211,6 @@ def _stay(number: int, log: Log) -> None:
         os.sched_setaffinity(0, {processors[number % len(processors)]})
     except OSError as error:
         log.note(f"workers move between processors, which is slower: {error.strerror}", level=WARNING)
-
-
-def _drain(service: Service, door: gather.Door) -> None:
-    """Wait for the messages under way now; those that begin later are cut, and Postfix keeps them."""
-    waiting = set(door.under_way)
-    deadline = time.monotonic() + DRAIN_S
-    while waiting and time.monotonic() < deadline:
-        time.sleep(0.02)
-        waiting &= set(door.under_way)
-    time.sleep(0.05)  # libmilter writes the answer after our callback has returned
-    if waiting:
-        service.log.note(
-            f"stopping with {len(waiting)} messages unanswered; Postfix keeps them", level=WARNING
-        )
 
 
 def _serve_metrics(service: Service, metrics: Metrics, where: str, gauges: Gauges) -> int:

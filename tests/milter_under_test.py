@@ -27,6 +27,7 @@ from postvouch.values.decision import (
     Reject,
     RemoveField,
 )
+from postvouch.values.dns import WouldWait
 from postvouch.values.message import Field, Message
 from postvouch.values.reply import LATER, SPOOF
 
@@ -65,6 +66,8 @@ class Obeys:
             *(RemoveField("X-Old", nth) for nth in range(1, len(message.named(b"x-old")) + 1)),
             InsertField("X-Top", "folded,\n\tonce"),
         )
+        if not may_wait and asked in (["sleep"], ["hang"]):
+            raise WouldWait
         match asked:
             case ["reject"]:
                 return Decision(verdict=Reject(SPOOF), code="spoof", facts=seen)
@@ -89,12 +92,9 @@ class Obeys:
 
 def run(service: daemon.Service) -> int:
     """The daemon."""
-    settings = service.config.verify
     return workers.run(
         service,
-        where=settings.socket,
-        workers=settings.workers,
-        metrics_at=settings.metrics,
+        settings=lambda config: config.verify,
         make=lambda config, old: Obeys(config),
         check=lambda config: (
             ["verify: refused by this test"] if config.general.hostname == "bad.example" else []

@@ -29,6 +29,10 @@ NO_REPLY = {
 }
 # The ESMTP arguments of a changed sender may be missing, which miltertest does not know.
 miltertest.codec.codec[miltertest.SMFIR_CHGFROM] = (("from", "str"), ("args", "buf"))
+# Nor does it know that the answer to the negotiation may ask for macros.
+miltertest.codec.codec[miltertest.SMFIC_OPTNEG] = (
+    ("version", "u32"), ("actions", "u32"), ("protocol", "u32"), ("macros", "buf"),
+)  # fmt: skip
 
 Header = list[tuple[bytes, bytes]]
 
@@ -64,9 +68,16 @@ class Outcome:
 
 
 class Postfix:
-    """One connection to a milter."""
+    """One connection to a milter. ``actions`` and ``protocol`` are what is offered: all, as Postfix does."""
 
-    def __init__(self, where: Path | tuple[str, int]) -> None:
+    def __init__(
+        self,
+        where: Path | tuple[str, int],
+        *,
+        version: int = 6,
+        actions: int = 0x1FF,
+        protocol: int = 0x1FFFFF,
+    ) -> None:
         family = socket.AF_UNIX if isinstance(where, Path) else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         if family == socket.AF_INET:
@@ -78,13 +89,27 @@ class Postfix:
             self._socket.close()
             raise
         self._milter = miltertest.MilterConnection(self._socket)
-        self.actions, self.protocol = self._milter.optneg_mta()
+        try:
+            self._negotiate(version, actions, protocol)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> "Postfix":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
+
+    def _negotiate(self, version: int, actions: int, protocol: int) -> None:
+        self._raw(b"O", struct.pack("!LLL", version, actions, protocol))
+        word, values = self._milter.recv()
+        assert word == miltertest.SMFIC_OPTNEG, word
+        self.version, self.actions, self.protocol = values["version"], values["actions"], values["protocol"]
+        self.macros = values["macros"]
+        assert self.version <= version
+        assert not self.actions & ~actions
+        assert not self.protocol & ~protocol
 
     def connect(self, name: str = "mx.far.example", address: str = "192.0.2.7", port: int = 40000) -> None:
         """A client connects and says HELO."""
@@ -175,6 +200,7 @@ class Daemon:
     process: "subprocess.Popen[bytes]"
     path: Path | tuple[str, int]
     stderr: Path
+    engine: str = ""
 
     def log(self) -> list[str]:
         """The lines written so far, without "program[pid]: "."""

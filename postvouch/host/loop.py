@@ -16,6 +16,8 @@ from postvouch.host.process import Notifier, on_signals
 from postvouch.host.server import Handler, Server
 
 EX_OSERR = 71
+SWITCH_S = 0.0005
+"""How long a thread of the background may hold the interpreter while the loop waits; the default is 5 ms."""
 
 
 def _no_problems(config: Config) -> list[str]:
@@ -47,16 +49,19 @@ class Program:
 
 def run(program: Program) -> int:
     """Run until TERM; the exit status. uvloop where the host has it."""
-    _raise_file_limit()
-    # How long a thread of the background may hold the interpreter while a request waits; the default is 5 ms.
-    sys.setswitchinterval(0.0005)
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    raise_file_limit()
+    sys.setswitchinterval(SWITCH_S)
+    with asyncio.Runner(loop_factory=factory()) as runner:
         return runner.run(_life(program))
+
+
+def factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: uvloop where the host has it; None is asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def _life(program: Program) -> int:
@@ -119,7 +124,7 @@ def _reload(program: Program, notifier: Notifier) -> None:
     notifier.ready()
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Several hundred Postfix processes hold a connection each; the soft limit is often 1024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)

@@ -1,0 +1,287 @@
+"""One connection of the native door: octets in, commands to a ``Gathering``, its decision back as octets.
+
+A message is judged in the loop where its handler need not wait, and in a thread where it must; its connection
+reads nothing meanwhile. One write an answer, so that no TCP timer ever comes between us and Postfix.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import cast
+
+from postvouch.host.log import WARNING
+from postvouch.milters.answer import ACTIONS, answer, refuse
+from postvouch.milters.gather import MACROS, Door, Gathering
+from postvouch.values.decision import Decision
+from postvouch.values.dns import WouldWait
+from postvouch.values.reply import LATER
+from postvouch.wire import milter
+from postvouch.wire.fault import ProtocolError
+
+PROTOCOL = milter.NO_END_OF_HEADER | milter.NO_UNKNOWN | milter.LEADING_SPACE | sum(milter.SILENT.values())
+
+LARGE = 1 << 20
+"""A kept body of more octets is judged in a thread: the others should not wait while it is hashed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """What the connections of a process share. ``pool`` has the threads that may wait."""
+
+    door: Door
+    pool: Executor
+    connections: "set[Connection]" = field(default_factory=set)
+    draining: bool = False
+
+
+class Connection(asyncio.Protocol):
+    """One connection from Postfix."""
+
+    __slots__ = (
+        "_blocked", "_busy", "_decoder", "_fault", "_gathering", "_house", "_known", "_macros", "_options",
+        "_paused", "_socket", "_transport", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._gathering = Gathering(house.door)
+        self._decoder = milter.Decoder()
+        self._macros = milter.Macros()
+        self._options = milter.Options()
+        self._known = _NEW
+        self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._fault: ProtocolError | None = None
+        self._busy = self._blocked = self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Postfix connects."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._house.connections.add(self)
+        peer = transport.get_extra_info("socket")
+        if peer is not None and peer.family != socket.AF_UNIX:
+            self._socket = peer
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is gone; a message under way is aborted, at once or when its thread is done with it."""
+        self._transport = None
+        self._waiting.clear()
+        self._house.connections.discard(self)
+        if not self._busy:
+            self._gathering.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Some octets of the protocol."""
+        if self._socket is not None:
+            # Postfix writes a message in several pieces, and Nagle has each wait for our ACK of the last.
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if self._fault is not None:
+            return
+        try:
+            self._waiting.extend(self._decoder.feed(data))
+        except ProtocolError as error:
+            self._fault = error
+            self._waiting.extend((*error.before, (_END_OF_PROTOCOL, b"")))
+        self._go_on()
+
+    def pause_writing(self) -> None:
+        """Nobody collects our answers."""
+        self._blocked = True
+
+    def resume_writing(self) -> None:
+        """They are being collected."""
+        self._blocked = False
+        self._go_on()
+
+    @property
+    def open(self) -> bool:
+        """Whether a message is under way."""
+        return self._known is _OPEN or self._known is _BODY
+
+    def finish(self) -> None:
+        """End when no message is under way."""
+        if not self.open and self._transport is not None:
+            self._transport.close()
+
+    def _go_on(self) -> None:
+        """Take command after command until there is none, or one that has to be waited for."""
+        waiting = self._waiting
+        try:
+            while waiting and not self._busy and not self._blocked:
+                command, data = waiting.popleft()
+                step = self._known.get(command)
+                if step is None:
+                    raise self._fault or ProtocolError("unexpected", "a command that is not expected here")
+                step(self, data)
+        except ProtocolError as error:
+            self._house.door.log.note(f"connection closed: {error}", level=WARNING)
+            self._close()
+        except Exception as error:
+            self._house.door.log.exception("", error)
+            self._house.door.metrics.bug()
+            self._close()
+        pause = self._busy or self._blocked
+        if pause is not self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _close(self) -> None:
+        self._waiting.clear()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write(self, octets: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(octets)
+
+    def _continue(self, command: int) -> None:
+        """Answer a command that decides nothing, unless no answer was negotiated."""
+        if not self._options.protocol & milter.SILENT[command]:
+            self._write(milter.CONTINUE)
+
+    def _on_options(self, data: bytes) -> None:
+        self._options = milter.Options.read(data).taking(actions=ACTIONS, protocol=PROTOCOL)
+        self._known = _IDLE
+        self._write(self._options.reply(MACROS))
+
+    def _on_macros(self, data: bytes) -> None:
+        self._macros.define(data)
+
+    def _on_connect(self, data: bytes) -> None:
+        self._macros.begin(milter.CONNECT)
+        self._gathering.connect(*milter.client(data))
+        self._continue(milter.CONNECT)
+
+    def _on_helo(self, data: bytes) -> None:
+        self._macros.begin(milter.HELO)
+        self._gathering.helo(milter.first(data).decode("utf-8", "surrogateescape"))
+        self._continue(milter.HELO)
+
+    def _on_mail(self, data: bytes) -> None:
+        self._macros.begin(milter.MAIL)
+        self._gathering.mail(milter.first(data))
+        self._known = _OPEN
+        self._continue(milter.MAIL)
+
+    def _on_rcpt(self, data: bytes) -> None:
+        self._gathering.rcpt(milter.first(data))
+        self._continue(milter.RCPT)
+
+    def _on_data(self, data: bytes) -> None:
+        self._gathering.data(self._macros.get(b"i"))
+        self._continue(milter.DATA)
+
+    def _on_header(self, data: bytes) -> None:
+        name, value = milter.field(data)
+        protocol = self._options.protocol
+        self._gathering.header(name, value if protocol & milter.LEADING_SPACE else b" " + value)
+        if not protocol & _SILENT_HEADER:
+            self._write(milter.CONTINUE)
+
+    def _on_end_of_header(self, data: bytes) -> None:
+        self._continue(milter.END_OF_HEADER)
+
+    def _on_body(self, data: bytes) -> None:
+        self._known = _BODY
+        self._gathering.body(data)
+        self._continue(milter.BODY)
+
+    def _on_end(self, data: bytes) -> None:
+        if data:  # the last chunk may come with the end
+            self._gathering.body(data)
+        macro = self._macros.get
+        self._gathering.end(
+            queue_id=macro(b"i"),
+            login=macro(b"{auth_authen}"),
+            certificate=macro(b"{cert_subject}"),
+            daemon_name=macro(b"{daemon_name}"),
+        )
+        try:
+            if self._gathering.size > LARGE:
+                raise WouldWait
+            decision = self._gathering.judge(may_wait=False)
+        except WouldWait:
+            self._busy = True
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._house.pool, self._gathering.judge).add_done_callback(self._judged)
+        else:
+            self._answer(decision)
+
+    def _judged(self, future: "asyncio.Future[Decision]") -> None:
+        """A thread has judged, and waited where it had to."""
+        self._busy = False
+        if self._transport is None:
+            self._gathering.abort()
+            return
+        self._answer(future.result())
+        self._go_on()
+
+    def _answer(self, decision: Decision) -> None:
+        """Carry a decision back; what cannot be said, or was not offered, is a fault of ours."""
+        try:
+            octets = answer(decision, self._options)
+        except Exception as error:
+            decision = self._gathering.broke(error, decision)
+            octets = refuse(LATER)
+        self._write(octets)
+        self._gathering.told(decision)
+        self._over()
+
+    def _over(self) -> None:
+        self._known = _IDLE
+        if self._house.draining:
+            self._close()
+
+    def _on_abort(self, data: bytes) -> None:
+        self._gathering.abort()
+        self._over()
+
+    def _on_quit(self, data: bytes) -> None:
+        self._close()
+
+    def _on_quit_for_next(self, data: bytes) -> None:
+        """Another client comes on this connection."""
+        self._gathering.abort()
+        self._macros = milter.Macros()
+        self._over()
+
+    def _on_unknown(self, data: bytes) -> None:
+        self._continue(milter.UNKNOWN)
+
+
+_SILENT_HEADER = milter.SILENT[milter.HEADER]
+_END_OF_PROTOCOL = 0
+_Steps = dict[int, Callable[[Connection, bytes], None]]
+_NEW: _Steps = {milter.OPTIONS: Connection._on_options, milter.QUIT: Connection._on_quit}
+_BODY: _Steps = {
+    milter.MACROS: Connection._on_macros,
+    milter.HELO: Connection._on_helo,
+    milter.MAIL: Connection._on_mail,
+    milter.BODY: Connection._on_body,
+    milter.END: Connection._on_end,
+    milter.ABORT: Connection._on_abort,
+    milter.QUIT: Connection._on_quit,
+    milter.QUIT_FOR_NEXT: Connection._on_quit_for_next,
+    milter.UNKNOWN: Connection._on_unknown,
+}
+_OPEN: _Steps = {
+    **_BODY,
+    milter.RCPT: Connection._on_rcpt,
+    milter.DATA: Connection._on_data,
+    milter.HEADER: Connection._on_header,
+    milter.END_OF_HEADER: Connection._on_end_of_header,
+}
+_IDLE: _Steps = {
+    **{command: step for command, step in _BODY.items() if command not in (milter.BODY, milter.END)},
+    milter.CONNECT: Connection._on_connect,
+}
