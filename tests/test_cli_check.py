@@ -203,3 +203,24 @@ def test_config_with_a_problem_shows_problems_instead_and_78(host, capsys):
     path = host("[log]\ndebug = 1\n")
     assert run(["config", "--config", path]) == 78
     assert capsys.readouterr().err == f"{path}:14: log.debug: a number where true or false is meant\n"
+
+
+def test_a_key_found_by_its_template_is_read_and_a_missing_one_is_named(host, tmp_path, capsys):
+    table = '[[sign.key]]\ndomain = "our.example"\nselector = "{host}-a"\nfile = "@tmp@/{selector}.pem"\n'
+    path = host(table)
+    assert run(["check", "--config", path]) == 78
+    assert f"sign.key: there is no {tmp_path}/srs-a.pem; make one with" in capsys.readouterr().out
+    (tmp_path / "srs-a.pem").write_bytes(generate("ed25519")[1])
+    (tmp_path / "srs-a.pem").chmod(0o644)
+    assert run(["check", "--config", path]) == 78
+    assert f"{tmp_path}/srs-a.pem has mode 0644: others may read it" in capsys.readouterr().out
+    (tmp_path / "srs-a.pem").chmod(0o640)
+    assert run(["check", "--config", path]) == 0
+
+
+def test_a_managed_key_that_nobody_has_made_is_a_problem(host, tmp_path, capsys):
+    path = host('[[sign.key]]\ndomain = "our.example"\n')
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "keys.toml").write_text(f'[sign]\nkey_directory = "{tmp_path}/keys"\n')
+    assert run(["check", "--config", path]) == 78
+    assert f"{tmp_path}/keys/our.example/rotation.json: no such file" in capsys.readouterr().out

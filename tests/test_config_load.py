@@ -244,3 +244,10 @@ def test_no_text_whatever_makes_the_loader_raise_anything_else(tmp_path_factory,
     path.write_bytes(text.encode("utf-8", "replace"))
     report = examine(path)
     assert (report.config is None) == bool(report.problems)
+
+
+def test_a_relay_without_domains_signs_for_its_own_name_and_no_other_role_does(files):
+    text = '[general]\nrole = "{}"\nhostname = "Crm-Int-01.our.example"\n'
+    assert load(files(text.format("relay"))).general.domains == ("crm-int-01.our.example",)
+    assert problems(files(text.format("srs")))[0][2].startswith("role srs without general.domains")
+    assert load(files(text.format("relay").replace("Crm-Int-01.our.example", "crm"))).general.domains == ()
