@@ -54,19 +54,16 @@ def sign_all(
     A value is folded with LF + blank, as Postfix inserts it; the blank after the colon is the door's. Where
     the body was hashed as it arrived, ``rules.form`` must be among its digests.
     """
-    index = canonical.by_name(message.fields)
-    names = covered(index, rules)
     relaxed = rules.relaxed_header
-    header = b"".join(
-        [canonical.canonical_field(field, relaxed=relaxed) for field in canonical.select(index, names, None)]
-    )
+    names, chosen = _covered(canonical.by_name(message.fields), rules)
+    header = b"".join([canonical.canonical_field(field, relaxed=relaxed) for field in chosen])
     if message.digests is None:
         digest = canonical.body_hash(message.body, relaxed=rules.form[0])
     else:
         digest, _ = message.digests[rules.form]
     covers = _kept(tuple(names)) if len(names) <= _COMMON else header_list(names)
     tail = f"\n {covers}\n bh={base64.b64encode(digest).decode()};\n b="
-    return tuple(_signed(key, header, tail, now=int(now), rules=rules) for key in keys)
+    return tuple([_signed(key, header, tail, now=int(now), rules=rules) for key in keys])
 
 
 def sign(message: Message, key: SigningKey, *, now: float, rules: Rules) -> InsertField:
@@ -75,23 +72,21 @@ def sign(message: Message, key: SigningKey, *, now: float, rules: Rules) -> Inse
 
 
 def _signed(key: SigningKey, header: bytes, tail: str, *, now: int, rules: Rules) -> InsertField:
-    tags = [
-        "v=1;",
-        f"a={key.private.algorithm};",
-        f"c={rules.canonicalization};",
-        f"d={key.domain};",
-        f"s={key.selector};",
-        f"t={now};",
-    ]
-    if rules.expire_s:
-        tags.append(f"x={now + rules.expire_s};")
-    value = fold(tags, " ") + tail
-    own = Field(NAME.encode(), b" " + value.replace("\n", "\r\n").encode())
+    times = f"t={now}; x={now + rules.expire_s};" if rules.expire_s else f"t={now};"
+    value = _head(key.private.algorithm, rules.canonicalization, key.domain, key.selector, times) + tail
+    own = Field(b"DKIM-Signature", b" " + value.replace("\n", "\r\n").encode())
     # RFC 6376 §3.7: its own b= is empty in what it covers, and no CRLF follows.
     covers = header + canonical.canonical_field(own, relaxed=rules.relaxed_header)[:-2]
-    text = base64.b64encode(key.private.sign(covers)).decode()
-    lines = [text[: _WIDTH - 2], *(text[i : i + _WIDTH] for i in range(_WIDTH - 2, len(text), _WIDTH))]
-    return InsertField(NAME, value + "\n ".join(lines))
+    text = "b=" + base64.b64encode(key.private.sign(covers)).decode()
+    lines = [text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)]
+    return InsertField(NAME, value[:-2] + "\n ".join(lines))
+
+
+@lru_cache(maxsize=256)
+def _head(algorithm: str, canonicalization: str, domain: str, selector: str, times: str) -> str:
+    """The first tags; letters of one second have them in common."""
+    tags = ("v=1;", f"a={algorithm};", f"c={canonicalization};", f"d={domain};", f"s={selector};")
+    return fold([*tags, *times.split(" ")], " ")
 
 
 def covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> list[bytes]:
@@ -100,11 +95,25 @@ def covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> list[bytes]
     From is always covered (RFC 6376 §5.4), and always oversigned: two of them are how a forger hides. No
     signature is ever covered: later hops add and remove them.
     """
+    return _covered(index, rules)[0]
+
+
+def _covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> tuple[list[bytes], list[Field]]:
+    """The names of h=, and the fields that they mean: of one name from the bottom up (RFC 6376 §5.4.2)."""
     names: list[bytes] = []
+    chosen: list[Field] = []
     for name, absent, present in _classes(rules):
         there = index.get(name)
-        names += [name] * (len(there) + present if there else absent)
-    return names
+        if there is None:
+            if absent:
+                names.append(name)
+        elif len(there) == 1:
+            names += (name, name) if present else (name,)
+            chosen.append(there[0])
+        else:
+            names += [name] * (len(there) + present)
+            chosen += reversed(there)
+    return names, chosen
 
 
 @lru_cache(maxsize=16)
