@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import dns.edns
@@ -228,7 +229,7 @@ class Recursor:
         if len(labels) > MAX_LABELS:
             raise NoAnswer("the name has too many labels")
         above = [".".join(labels[n:]) for n in range(len(labels))]
-        jobs = {each: lambda each=each: self.ask(each, "NS", check=False) for each in above}
+        jobs = {each: partial(self.ask, each, "NS", check=False) for each in above}
         zones: list[Zone] = []
         for each, reply in together(jobs, self.deadline).items():
             if isinstance(reply, NoAnswer):
@@ -238,7 +239,8 @@ class Recursor:
             servers = answer(reply, each, "NS")
             if servers is not None:
                 zones.append(Zone(name=each, servers=tuple(sorted(text(rr.target) for rr in servers))))
-            elif reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) and not zones:
+            # An alias that leads nowhere fails as well; who serves it will say so.
+            elif reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) and not zones and each != name:
                 raise NoAnswer(f"the resolver says {said(reply)} to {each} NS")
         return (Zone(name=""), *reversed(zones))
 

@@ -126,13 +126,16 @@ def _cached(seen: Look, key: PrivateKey | None) -> list[Fault]:
     """All servers have it: does the resolver know?"""
     resolver = seen.resolver
     name = seen.aliases[-1] if seen.aliases else seen.name
-    flush = f"unbound-control flush {name}, rndc flushname {name}"
-    if resolver.status is not Status.FOUND:
-        commands = f"unbound-control flush_negative, rndc flushname {name}"
-        return [Fault(Finding.NEGATIVE_CACHED, f"{commands}, or wait {resolver.ttl_s} s")]
-    if compare(key, resolver.texts):
+    if resolver.status is Status.FOUND:
+        if not compare(key, resolver.texts):
+            return []
+        flush = f"unbound-control flush_type {name} TXT, rndc flushname {name}"
         return [Fault(Finding.OLD_CACHED, f"{flush}, or wait {resolver.ttl_s} s")]
-    return []
+    # From a signed "nothing between these names" resolvers make up the same answer again (RFC 8198).
+    flush = "unbound-control flush_negative, rndc flushname " + name
+    if resolver.secure:
+        flush = f"unbound-control flush_zone {seen.zone}, rndc flushtree {seen.zone}"
+    return [Fault(Finding.NEGATIVE_CACHED, f"{flush}, or wait {resolver.ttl_s} s")]
 
 
 def _aliases(seen: Look) -> list[Fault]:

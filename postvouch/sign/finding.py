@@ -29,12 +29,12 @@ class Finding(StrEnum):
     NOT_EMAIL = "not-email"
     DIFFERS = "differs"
     TESTING = "testing"
-    BOGUS = "bogus"
     DS_MISMATCH = "ds-mismatch"
     SIGNATURE_EXPIRED = "signature-expired"
     SIGNATURE_EARLY = "signature-early"
     SIGNATURE_MISSING = "signature-missing"
     SIGNATURE_WRONG = "signature-wrong"
+    BOGUS = "bogus"
     NEGATIVE_CACHED = "negative-cached"
     OLD_CACHED = "old-cached"
     NO_DS = "no-ds"
@@ -91,23 +91,23 @@ MEANINGS: dict[Finding, Meaning] = {
     Finding.TESTING: Meaning(
         31, "marked as a test (t=y)", "take t=y away: verifiers may treat the mail as unsigned"
     ),
-    Finding.BOGUS: Meaning(
-        40, "key bogus (DNSSEC failed)", "mend the signatures of the zone; validating verifiers see nothing"
-    ),
     Finding.DS_MISMATCH: Meaning(
-        41, "DS does not match the zone's keys", "give the parent the DS of a key that signs the zone"
+        40, "DS does not match the zone's keys", "give the parent the DS of a key that signs the zone"
     ),
     Finding.SIGNATURE_EXPIRED: Meaning(
-        42, "DNSSEC signature expired", "sign the zone again; see why none did"
+        41, "DNSSEC signature expired", "sign the zone again; see why none did"
     ),
     Finding.SIGNATURE_EARLY: Meaning(
-        43, "DNSSEC signature not yet valid", "look at the clocks, of the signer and of this host"
+        42, "DNSSEC signature not yet valid", "look at the clocks, of the signer and of this host"
     ),
     Finding.SIGNATURE_MISSING: Meaning(
-        44, "DNSSEC signature missing", "sign the zone, or take its DS out of the parent"
+        43, "DNSSEC signature missing", "sign the zone, or take its DS out of the parent"
     ),
     Finding.SIGNATURE_WRONG: Meaning(
-        45, "DNSSEC signature wrong", "sign the zone again; see whether a server changes what it serves"
+        44, "DNSSEC signature wrong", "sign the zone again; see whether a server changes what it serves"
+    ),
+    Finding.BOGUS: Meaning(
+        45, "key bogus (DNSSEC failed)", "mend the signatures of the zone; validating verifiers see nothing"
     ),
     Finding.NEGATIVE_CACHED: Meaning(
         50, "published, but the resolver still remembers that there was nothing", "flush it, or wait"
