@@ -19,7 +19,7 @@ from postvouch.host.log import ERROR, Log
 from postvouch.host.rotation import LOCK
 from postvouch.sign.keys import KeyRing
 
-INTERVAL_S = 3.0
+INTERVAL_S = 2.0
 _MAX_FILES = 1000  # of one folder; keys in a folder with more are found at the next reload
 
 Look = tuple[object, ...]
