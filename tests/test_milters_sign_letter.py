@@ -9,6 +9,8 @@ from pathlib import Path
 import dkim as dkimpy
 import pytest
 from dnsserver import serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from letters import octets_of
 
 from postvouch.auth import arc
@@ -400,8 +402,8 @@ def test_without_what_a_seal_needs_the_letter_goes_on_and_the_log_says_why(
 
 
 def test_without_an_rsa_key_of_the_srs_domain_there_is_no_seal(scene: Scene) -> None:
-    for settings in ({"keys": "s2"}, {"srs": 'domain = "bounces.example"'}, {"keys": ""}):
-        decision = scene.decide(scene.signer("arc_seal = true", **{**SRS, **settings}), trusted(STRANGER))
+    for other in ({"keys": "s2"}, {"srs": 'domain = "bounces.example"'}, {"keys": ""}):
+        decision = scene.decide(scene.signer("arc_seal = true", **{**SRS, **other}), trusted(STRANGER))
         assert "no (no RSA key for " in fact(decision, "sealed")
     (scene.path / "s1.pem").unlink()
     decision = scene.decide(scene.signer("arc_seal = true", **SRS), trusted(STRANGER))
@@ -444,6 +446,48 @@ def test_results_in_utf_8_are_sealed_as_they_are_and_what_is_no_utf_8_is_not(sce
         else:
             assert chain(scene, after)[0] is Result.PASS
             assert comment in after.fields[2].value
+
+
+JUNK_NAMES = (
+    b"From", b"DKIM-Signature", b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authentication-Results",
+    b"Authentication-Results", b"Received", b"X \t", b"",
+)  # fmt: skip
+JUNK_VALUES = (
+    b" bob@our.example",
+    b" i=1; cv=none; a=rsa-sha256; d=far.example; s=far; b=AA==; bh=AA==; h=from",
+    b" v=1; a=rsa-sha256; d=our.example; s=s1; h=from; bh=AA==; b=AA==; l=3; c=x",
+    VOUCHED.value,
+    b" i=1; mx.our.example; dmarc=pass",
+    b" i=50; cv=fail",
+    b"",
+)
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(JUNK_NAMES), st.sampled_from(JUNK_VALUES) | st.binary(max_size=30)),
+        max_size=9,
+    ),
+    st.lists(st.binary(max_size=9), max_size=3),
+    st.sampled_from([MX, INSIDE, Client(login="bob"), Client()]),
+)
+def test_no_letter_makes_the_signer_raise(
+    busiest: tuple[Scene, Signer], fields: list[tuple[bytes, bytes]], body: list[bytes], client: Client
+) -> None:
+    scene, signer = busiest
+    message = replace(letter(*[Field(*each) for each in fields], client=client), body=tuple(body))
+    decision = scene.decide(signer, message)
+    assert decision.code != "bug"
+    leaving(message, decision)
+
+
+@pytest.fixture(scope="module")
+def busiest(tmp_path_factory: pytest.TempPathFactory, server: str) -> tuple[Scene, Signer]:
+    """A signer with all that it can be told to do."""
+    scene = Scene(tmp_path_factory.mktemp("busiest"), server)
+    told = 'arc_seal = true\nremove_old_signatures = "broken"\nexpire = "10d"'
+    return scene, scene.signer(told, keys="s1 s2", **SRS)
 
 
 # The keys.
