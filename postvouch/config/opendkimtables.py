@@ -162,9 +162,11 @@ class Order:
     def patterns(self) -> dict[Pattern, tuple[str, ...]] | None:
         """Patterns with their keys, and none that another would do for; None: there would be too many."""
         closed: dict[Pattern, tuple[str, ...]] = {}
+        count = 0
         for (below, domain), own in self._scopes.items():
             for local in dict.fromkeys((*own, *self._from_above(below, domain))):
-                if len(closed) >= MAX_PATTERNS:
+                count += "*" in local
+                if len(closed) >= MAX_PATTERNS or count > MAX_GLOBS:
                     return None
                 pattern = Pattern(local=local, domain=domain, below=below)
                 closed[pattern] = self.keys_for(pattern)
@@ -181,7 +183,7 @@ class Order:
 
     def disputed(self, patterns: Iterable[Pattern]) -> Iterator[tuple[Signer, Signer]]:
         """Two rows with ``*`` in the local part that may fit one address, and ours decide it otherwise."""
-        globs = [each for each in patterns if "*" in each.local][:MAX_GLOBS]
+        globs = [each for each in patterns if "*" in each.local]
         for one, other in combinations(globs, 2):
             if not _may_meet(one, other):
                 continue
@@ -219,16 +221,23 @@ def _without_idle(closed: dict[Pattern, tuple[str, ...]]) -> dict[Pattern, tuple
                     return scope[each]
         return None
 
-    idle = {
-        key
-        for key, scope in scopes.items()
-        if all(decided(local, list(_around(*key))[1:]) == keys for local, keys in scope.items())
-    }
+    def idle_scope(key: _Scope) -> bool:
+        wider = list(_around(*key))[1:]
+        if globs[key] and any(globs.get(each) for each in wider):
+            return False  # they may meet where no pattern says so
+        return all(decided(local, wider) == keys for local, keys in scopes[key].items())
+
+    def idle(pattern: Pattern) -> bool:
+        key = pattern.below, pattern.domain
+        if not pattern.local or ("*" in pattern.local and len(globs[key]) > 1):
+            return False
+        return decided(pattern.local, [key], but=pattern.local) == closed[pattern]
+
+    gone = {key for key in scopes if idle_scope(key)}
     return {
         each: keys
         for each, keys in closed.items()
-        if (each.below, each.domain) not in idle
-        and (not each.local or decided(each.local, [(each.below, each.domain)], but=each.local) != keys)
+        if (each.below, each.domain) not in gone and not idle(each)
     }
 
 
