@@ -169,6 +169,6 @@ def _shuffled(key: PrivateKey | None, strings: tuple[bytes, ...]) -> Fault | Non
 
 
 def _shown(value: bytes) -> str:
-    """A piece of a stranger's record: ASCII, and not much of it."""
-    text = value.decode("ascii", "backslashreplace")
+    """A piece of a stranger's record: printable ASCII, and not much of it."""
+    text = value[: _SHOWN + 1].decode("latin-1").encode("unicode_escape").decode("ascii")
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
