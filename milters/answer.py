@@ -1,6 +1,8 @@
-"""A decision as octets of the milter protocol: edits in the order that works, then the last word."""
+"""What we say in the milter protocol: what we take of an offer, and a decision as octets."""
 
-from postvouch.milters.gather import in_order
+from functools import lru_cache
+
+from postvouch.milters.gather import MACROS, in_order
 from postvouch.values.decision import (
     Accept,
     ChangeSender,
@@ -18,6 +20,14 @@ from postvouch.wire import milter
 ACTIONS = (
     milter.ADD_HEADERS | milter.CHANGE_HEADERS | milter.QUARANTINE | milter.CHANGE_SENDER | milter.SET_MACROS
 )
+PROTOCOL = milter.NO_END_OF_HEADER | milter.NO_UNKNOWN | milter.LEADING_SPACE | sum(milter.SILENT.values())
+
+
+@lru_cache(maxsize=16)
+def negotiate(offer: bytes) -> tuple[milter.Options, bytes]:
+    """What becomes of an offer, and our answer to it; each Postfix makes one and the same offer."""
+    options = milter.Options.read(offer).taking(actions=ACTIONS, protocol=PROTOCOL)
+    return options, options.reply(MACROS)
 
 
 def answer(decision: Decision, options: milter.Options) -> bytes:

@@ -7,22 +7,20 @@ reads nothing meanwhile. One write an answer, so that no TCP timer ever comes be
 import asyncio
 import contextlib
 import socket
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 
 from postvouch.host.log import WARNING
-from postvouch.milters.answer import ACTIONS, answer, refuse
-from postvouch.milters.gather import MACROS, Door, Gathering
+from postvouch.milters.answer import answer, negotiate, refuse
+from postvouch.milters.gather import Door, Gathering
 from postvouch.values.decision import Decision
 from postvouch.values.dns import WouldWait
 from postvouch.values.reply import LATER
 from postvouch.wire import milter
 from postvouch.wire.fault import ProtocolError
-
-PROTOCOL = milter.NO_END_OF_HEADER | milter.NO_UNKNOWN | milter.LEADING_SPACE | sum(milter.SILENT.values())
 
 LARGE = 1 << 20
 """A kept body of more octets is judged in a thread: the others should not wait while it is hashed."""
@@ -43,7 +41,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_blocked", "_busy", "_decoder", "_fault", "_gathering", "_house", "_known", "_macros", "_options",
-        "_paused", "_socket", "_transport", "_waiting",
+        "_paused", "_rest", "_socket", "_transport",
     )  # fmt: skip
 
     def __init__(self, house: House) -> None:
@@ -55,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._known = _NEW
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._rest: Iterator[tuple[int, bytes]] = iter(())
         self._fault: ProtocolError | None = None
         self._busy = self._blocked = self._paused = False
 
@@ -71,7 +69,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """It is gone; a message under way is aborted, at once or when its thread is done with it."""
         self._transport = None
-        self._waiting.clear()
+        self._rest = iter(())
         self._house.connections.discard(self)
         if not self._busy:
             self._gathering.abort()
@@ -85,10 +83,12 @@ class Connection(asyncio.Protocol):
         if self._fault is not None:
             return
         try:
-            self._waiting.extend(self._decoder.feed(data))
+            commands = self._decoder.feed(data)
         except ProtocolError as error:
             self._fault = error
-            self._waiting.extend((*error.before, (_END_OF_PROTOCOL, b"")))
+            commands = [*error.before, (_END_OF_PROTOCOL, b"")]
+        # While a command is waited for nothing is read, but what was read before may follow it.
+        self._rest = chain(self._rest, commands) if self._paused else iter(commands)
         self._go_on()
 
     def pause_writing(self) -> None:
@@ -112,14 +112,15 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Take command after command until there is none, or one that has to be waited for."""
-        waiting = self._waiting
         try:
-            while waiting and not self._busy and not self._blocked:
-                command, data = waiting.popleft()
+            for command, data in self._rest:
                 step = self._known.get(command)
                 if step is None:
-                    raise self._fault or ProtocolError("unexpected", "a command that is not expected here")
+                    fault = self._fault if command == _END_OF_PROTOCOL else None
+                    raise fault or ProtocolError("unexpected", "a command unknown, or out of its order")
                 step(self, data)
+                if self._busy or self._blocked or self._known is _OVER:
+                    break
         except ProtocolError as error:
             self._house.door.log.note(f"connection closed: {error}", level=WARNING)
             self._close()
@@ -136,7 +137,7 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _close(self) -> None:
-        self._waiting.clear()
+        self._known, self._rest = _OVER, iter(())
         if self._transport is not None:
             self._transport.close()
 
@@ -150,16 +151,22 @@ class Connection(asyncio.Protocol):
             self._write(milter.CONTINUE)
 
     def _on_options(self, data: bytes) -> None:
-        self._options = milter.Options.read(data).taking(actions=ACTIONS, protocol=PROTOCOL)
+        self._options, reply = negotiate(data[:12])
         self._known = _IDLE
-        self._write(self._options.reply(MACROS))
+        self._write(reply)
 
     def _on_macros(self, data: bytes) -> None:
         self._macros.define(data)
 
     def _on_connect(self, data: bytes) -> None:
         self._macros.begin(milter.CONNECT)
-        self._gathering.connect(*milter.client(data))
+        name, address, port = milter.client(data)
+        try:
+            if address:
+                socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+        except OSError:
+            raise ProtocolError("malformed", "a client whose address is none") from None
+        self._gathering.connect(name, address, port)
         self._continue(milter.CONNECT)
 
     def _on_helo(self, data: bytes) -> None:
@@ -260,7 +267,7 @@ class Connection(asyncio.Protocol):
 
 
 _SILENT_HEADER = milter.SILENT[milter.HEADER]
-_END_OF_PROTOCOL = 0
+_END_OF_PROTOCOL = -1
 _Steps = dict[int, Callable[[Connection, bytes], None]]
 _NEW: _Steps = {milter.OPTIONS: Connection._on_options, milter.QUIT: Connection._on_quit}
 _BODY: _Steps = {
@@ -281,6 +288,7 @@ _OPEN: _Steps = {
     milter.HEADER: Connection._on_header,
     milter.END_OF_HEADER: Connection._on_end_of_header,
 }
+_OVER: _Steps = {}
 _IDLE: _Steps = {
     **{command: step for command, step in _BODY.items() if command not in (milter.BODY, milter.END)},
     milter.CONNECT: Connection._on_connect,

@@ -25,9 +25,10 @@ MAX_HEADER = (
 )  # octets of fields and recipients, 64 more for each: 10 MB of tiny ones would be hundreds here
 LOOPBACK = ("127.0.0.1", "::1")
 MACROS = {
-    milter.CONNECT: "{daemon_name}", milter.HELO: "{cert_subject}",
+    # "j" because it is always there: libmilter does not forget what was said before when nothing is said.
+    milter.CONNECT: "j {daemon_name}", milter.HELO: "j {cert_subject}",
     # {cert_subject} again: who says STARTTLS need not say HELO after it.
-    milter.MAIL: "i {auth_authen} {cert_subject}", milter.RCPT: "i", milter.DATA: "i", milter.END: "i",
+    milter.MAIL: "j i {auth_authen} {cert_subject}", milter.RCPT: "i", milter.DATA: "i", milter.END: "i",
 }  # fmt: skip
 """Command -> what Postfix shall say before it, whatever milter_*_macros in its main.cf are."""
 NOTHING = Message()
@@ -91,6 +92,7 @@ class Gathering:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._number = -1
+        self._forget()
         self.connect("", "", 0)
 
     def connect(self, name: str, address: str, port: int) -> None:
@@ -100,7 +102,8 @@ class Gathering:
         """
         self._name, self._address, self._port, self._helo = name, address, port, ""
         self._local = name == "localhost" and address in LOOPBACK and port == 0
-        self._forget()
+        if self._number >= 0:
+            self._forget()
 
     def helo(self, name: str) -> None:
         """HELO comes again after STARTTLS; the last one counts."""
@@ -108,7 +111,10 @@ class Gathering:
 
     def mail(self, path: bytes) -> None:
         """MAIL FROM begins a message, whatever became of the one before."""
-        self._forget()
+        if self._number >= 0:
+            self._forget()
+        # A message that began with one configuration ends with it.
+        self._handler = self._door.handler
         self._number = next(self._door.numbers)
         self._door.under_way.add(self._number)
         self._sender = _without_brackets(path)
@@ -211,11 +217,12 @@ class Gathering:
         if self._in_data:
             self._tell("none", "aborted", (), 0.0)
             self._door.metrics.message("none", "aborted", 0.0)
-        self._forget()
+        if self._number >= 0:
+            self._forget()
 
     def _forget(self) -> None:
         self._door.under_way.discard(self._number)
-        # A message that began with one configuration ends with it.
+        self._number = -1
         self._handler = self._door.handler
         self._sender, self._queue_id, self._login = "", "", ""
         self._recipients, self._fields, self._body = [], [], []

@@ -55,6 +55,7 @@ class Obeys:
         seen = (
             ("to", "/".join(message.envelope.recipients)),
             ("helo", message.client.helo),
+            ("cert", message.client.certificate),
             ("local", str(message.client.local)),
             ("fields", repr([(field.name, field.value) for field in message.fields])),
             ("octets", str(sum(map(len, message.body)))),

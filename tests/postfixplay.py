@@ -106,35 +106,48 @@ class Postfix:
         word, values = self._milter.recv()
         assert word == miltertest.SMFIC_OPTNEG, word
         self.version, self.actions, self.protocol = values["version"], values["actions"], values["protocol"]
-        self.macros = values["macros"]
+        self.macros = values["macros"].encode() if isinstance(values["macros"], str) else values["macros"]
         assert self.version <= version
         assert not self.actions & ~actions
         assert not self.protocol & ~protocol
 
-    def connect(self, name: str = "mx.far.example", address: str = "192.0.2.7", port: int = 40000) -> None:
+    def connect(
+        self, name: str = "mx.far.example", address: str = "192.0.2.7", port: int = 40000, *, cert: str = ""
+    ) -> None:
         """A client connects and says HELO."""
         self._macros(b"C", {"j": "mx.our.example", "{daemon_name}": "smtpd"})
         family = b"6" if ":" in address else b"4"
         literal = f"IPv6:{address}" if ":" in address else address
         self.send(b"C", name.encode() + b"\0" + family + struct.pack("!H", port) + literal.encode() + b"\0")
+        self.helo(name, cert=cert)
+
+    def helo(self, name: str = "mx.far.example", *, cert: str = "") -> None:
+        """HELO or EHLO, again after STARTTLS; Postfix tells the certificate that it has verified."""
+        self._macros(b"H", {"j": "mx.our.example"} | ({"{cert_subject}": cert} if cert else {}))
         self.send(b"H", name.encode() + b"\0")
 
-    def envelope(self, sender: bytes, *recipients: bytes, login: str = "") -> None:
+    def envelope(
+        self, sender: bytes, *recipients: bytes, login: str = "", cert: str = "", mail_addr: str = "x"
+    ) -> None:
         """MAIL FROM and RCPT TO as written, with or without brackets."""
-        # Postfix always has the mail_ macros to say; they replace those of the message before.
-        self._macros(
-            b"M", {"{mail_addr}": "x", "{mail_mailer}": "smtp"} | ({"{auth_authen}": login} if login else {})
-        )
+        mail = {"j": "mx.our.example", "{mail_addr}": mail_addr}
+        known = {"{auth_authen}": login, "{cert_subject}": cert}
+        self._macros(b"M", mail | {name: value for name, value in known.items() if value})
         self.send(b"M", sender + b"\0")
         for recipient in recipients or (b"<bob@our.example>",):
             self._macros(b"R", {"{rcpt_mailer}": "smtp"})
             self.send(b"R", recipient + b"\0")
 
-    def content(self, header: Header, body: bytes = b"", queue_id: str = "4XyZ1k2") -> None:
-        """DATA and all that follows but its end; values with the blank after the colon, folds as LF."""
-        self._macros(b"T", {"i": queue_id})
-        self.send(b"T", b"")
+    def content(
+        self, header: Header, body: bytes = b"", queue_id: str = "4XyZ1k2", *, data: bool = True
+    ) -> None:
+        """DATA, which version 2 does not know, and all that follows but its end; values with the blank after
+        the colon, folds as LF. Macros come before each field, as from Postfix."""
+        if data:
+            self._macros(b"T", {"i": queue_id})
+            self.send(b"T", b"")
         for name, value in header:
+            self._macros(b"L", {"i": queue_id})
             self.send(b"L", name + b"\0" + value + b"\0")
         for start in range(0, len(body), 65535):
             self.send(b"B", body[start : start + 65535])

@@ -202,6 +202,86 @@ def test_a_helo_that_is_no_utf8_stays_inside_its_line(shared: Daemon) -> None:
     shared.wait_for("NOQUEUE: bug=UnicodeDecodeError: ")
 
 
+def test_postfix_is_asked_for_what_we_need_whatever_its_main_cf_says(postfix: Postfix) -> None:
+    lists = postfix.macros
+    assert b"\0\0\0\1j {cert_subject}\0" in lists
+    assert b"\0\0\0\2j i {auth_authen} {cert_subject}\0" in lists
+    assert b"\0\0\0\5i\0" in lists
+
+
+def test_a_login_is_that_of_its_message_alone(shared: Daemon, postfix: Postfix) -> None:
+    postfix.message(PLAIN, login="bob", queue_id="4Mine")
+    postfix.message(PLAIN, queue_id="4NotMine")
+    postfix.envelope(b"<a@far.example>", login="bob")
+    postfix.abort()
+    postfix.message(PLAIN, queue_id="4Aborted")
+    postfix.envelope(b"<a@far.example>", login="bob")
+    postfix.helo("other.far.example")
+    postfix.message(PLAIN, queue_id="4Helo2")
+    assert ", login=bob, " in shared.wait_for("4Mine: ")[0]
+    for queue_id in ("4NotMine", "4Aborted", "4Helo2"):
+        assert "login=" not in shared.wait_for(f"{queue_id}: ")[0]
+
+
+def test_a_certificate_is_that_of_the_last_helo_or_of_the_message(shared: Daemon) -> None:
+    with Postfix(shared.path) as smtpd:
+        smtpd.connect()
+        smtpd.helo(cert="crm.our.example")
+        smtpd.message(PLAIN, queue_id="4Cert1")
+        smtpd.message(PLAIN, queue_id="4Cert2")
+        smtpd.helo()
+        smtpd.message(PLAIN, queue_id="4Cert3")
+        smtpd.envelope(b"<a@far.example>", cert="k\u00e4se.our.example")
+        smtpd.content(PLAIN, queue_id="4Cert4")
+        smtpd.end("4Cert4")
+        smtpd.message(PLAIN, queue_id="4Cert5")
+    with Postfix(shared.path) as smtpd:
+        smtpd.connect()
+        smtpd.message(PLAIN, queue_id="4Cert6")
+    said = [shared.wait_for(f"4Cert{n}: ")[0].partition(", cert=")[2].partition(",")[0] for n in range(1, 7)]
+    assert said == ["crm.our.example", "crm.our.example", "", "k\u00e4se.our.example", "", ""]
+
+
+def test_a_value_that_is_named_like_a_macro_gives_nobody_a_login(shared: Daemon, postfix: Postfix) -> None:
+    postfix.envelope(b"<a@far.example>", mail_addr="{auth_authen}")
+    postfix.content(PLAIN, queue_id="4Named")
+    postfix.end("4Named")
+    assert "login=" not in shared.wait_for("4Named: ")[0]
+
+
+@pytest.mark.parametrize("version, actions, protocol", [(2, 0x3F, 0x7F), (6, 0x1FF, 0), (6, 0x11, 0x1FFF80)])
+def test_an_mta_that_offers_less_is_served_as_it_asks(
+    shared: Daemon, version: int, actions: int, protocol: int
+) -> None:
+    queue_id = f"4Less{version}{actions}{protocol}"
+    with Postfix(shared.path, version=version, actions=actions, protocol=protocol) as old:
+        old.connect()
+        old.envelope(b"<a@far.example>", b"<b@our.example>", b"<c@our.example>")
+        old.content([*PLAIN, (b"X-Old", b"1")], b"x" * 70_000, queue_id, data=version > 2)
+        outcome = old.end(queue_id)
+        space = " " if old.protocol & 0x100000 else ""
+        assert outcome.inserted("X-Host") == [f"{space}one.example"]
+        assert [values["index"] for command, values in outcome.edits if command == "m"] == [1]
+        assert outcome.word == "c"
+        assert not old.macros or actions & 0x100
+    field = repr((b"X-Old", b"1" if protocol & 0x100000 else b" 1")).replace(", ", r"\x2c ").replace("'", "'")
+    assert field in shared.wait_for(f"{queue_id}: ")[0].replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize(
+    "order, actions", [("hold", 0x11), ("sender", 0x31), ("accept", 0x30), ("remove", 0x21)]
+)
+def test_what_is_not_offered_cannot_be_done_and_the_message_is_deferred(
+    shared: Daemon, order: str, actions: int
+) -> None:
+    with Postfix(shared.path, actions=actions) as old:
+        old.connect()
+        outcome = old.message([(b"X-Do", order.encode()), (b"X-Old", b" 1")], queue_id=f"4Not{order}")
+        assert outcome.text.startswith("451 4.7.1")
+        shared.wait_for(f"4Not{order}: bug=")
+        assert old.message([(b"X-Do", b" reject")]).text.startswith("550 5.7.1")
+
+
 def test_a_body_above_the_limit_is_deferred_not_cut(shared: Daemon, postfix: Postfix) -> None:
     outcome = postfix.message(PLAIN, b"x" * 102_401, queue_id="4Long")
     assert outcome.text.startswith("451 4.7.1")
@@ -324,6 +404,20 @@ def test_a_bad_configuration_is_refused_and_the_old_one_stays(
         with Postfix(daemon.path) as again:
             again.connect()
             assert again.message(PLAIN).inserted("X-Host") == [" one.example"]
+
+
+@each_engine
+def test_another_engine_or_socket_on_reload_waits_for_a_restart(tmp_path: Path, engine: str) -> None:
+    other = next(each for each in ENGINES if each != engine)
+    with start(tmp_path, engine) as daemon:
+        config(tmp_path, engine=other, socket=f'"unix:{tmp_path}/w.sock"', hostname="two.example")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for(f"engine = {other}: a restart is needed for this")
+        daemon.wait_for(f"socket = unix:{tmp_path}/w.sock: a restart is needed for this")
+        daemon.wait_for("reloaded")
+        with Postfix(daemon.path) as smtpd:
+            smtpd.connect()
+            assert smtpd.message(PLAIN).word == "c"
 
 
 @each_engine

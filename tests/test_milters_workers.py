@@ -56,7 +56,12 @@ def test_each_worker_stays_on_a_processor_of_its_own_as_far_as_there_are_enough(
     tmp_path: Path, engine: str
 ) -> None:
     with start(tmp_path, engine, workers="3") as daemon:
-        places = [os.sched_getaffinity(pid) for pid in daemon.workers()]
+        deadline = time.monotonic() + 10
+        while True:  # a worker that answers says nothing of the others
+            places = [os.sched_getaffinity(pid) for pid in daemon.workers()]
+            if all(len(place) == 1 for place in places) or time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
     here = os.sched_getaffinity(0)
     assert [len(place) for place in places] == [1, 1, 1]
     assert len(set.union(*places)) == min(3, len(here))

@@ -26,6 +26,7 @@ PRIVATE = frozenset(
 
 MAX_VALUE = 400
 MAX_LINE = 3500
+MAX_OCTETS = 4000
 """Below PIPE_BUF, so that the lines of several workers never mix."""
 
 # Anything around an "@", an IPv4 address, or three and more groups of an IPv6 address.
@@ -87,10 +88,20 @@ def format_line(queue_id: str, pairs: Iterable[tuple[str, str]], hide: Callable[
     ``hide`` is applied to the values of PRIVATE names (for ``<a@b>``: to what is inside) and to whatever
     looks like an address in the other values. The result has at most MAX_LINE characters and no line end.
     """
+    pairs = tuple(pairs)
+    if hide is bare:
+        # Most lines hold nothing to escape, which one look at the whole tells.
+        plain = ", ".join([f"{name}={value}" for name, value in pairs])
+        if len(plain) <= MAX_VALUE and plain.count(", ") < len(pairs) and _is_plain(plain + queue_id):
+            return f"{queue_id or 'NOQUEUE'}: {plain}"
     words = [
         f"{quote(name, 32)}={_value(_hidden(name, value[: MAX_VALUE + 1], hide))}" for name, value in pairs
     ]
     return _bounded(f"{quote(queue_id, 64) or 'NOQUEUE'}: {', '.join(words)}")
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= MAX_VALUE + 64 and text.isprintable() and "\\" not in text
 
 
 def _hidden(name: str, value: str, hide: Callable[[str], str]) -> str:
@@ -131,6 +142,7 @@ class Log:
     privacy: str = "full"
     debugging: bool = False
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+    _to_journal: bool | None = None
 
     def line(self, queue_id: str, pairs: Iterable[tuple[str, str]], *, level: int = INFO) -> None:
         """Write the line of one message or request."""
@@ -158,11 +170,15 @@ class Log:
         return hasher(self._key) if self.privacy == "hash" else dropped
 
     def _write(self, level: int, text: str) -> None:
+        if self._to_journal is None:
+            self._to_journal = is_journal(self.descriptor)
         # The journal adds program and pid itself.
-        prefix = f"<{level}>" if is_journal(self.descriptor) else f"{self.program}[{os.getpid()}]: "
-        data = (prefix + text).encode("utf-8", "backslashreplace")[:4000].decode("utf-8", "ignore") + "\n"
+        prefix = f"<{level}>" if self._to_journal else f"{self.program}[{os.getpid()}]: "
+        data = (prefix + text).encode("utf-8", "backslashreplace")
+        if len(data) > MAX_OCTETS:
+            data = data[:MAX_OCTETS].decode("utf-8", "ignore").encode()
         try:
-            os.write(self.descriptor, data.encode())
+            os.write(self.descriptor, data + b"\n")
         except OSError:
             return  # stderr is gone or full; mail goes on
 

@@ -76,6 +76,7 @@ class Metrics:
         self._directory = directory
         self._registry = CollectorRegistry()
         self._words: dict[str, _Words] = {}
+        self._told: dict[tuple[str, str], Counter] = {}
         if directory is not None:
             # The library reads the variable when it opens a file and takes the class when a metric is made;
             # setting both here spares us the rule "set it before the first import anywhere".
@@ -132,7 +133,13 @@ class Metrics:
 
     def message(self, action: str, code: str, seconds: float) -> None:
         """Count one message: its action, its reason code, how long its sender waited for us."""
-        self._messages.labels(self._daemon, self._word("action", action), self._word("code", code)).inc()
+        counter = self._told.get((action, code))
+        if counter is None:
+            words = self._word("action", action), self._word("code", code)
+            counter = self._messages.labels(self._daemon, *words)
+            if words == (action, code):  # and so one of a bounded number
+                self._told[action, code] = counter
+        counter.inc()
         self._seconds.observe(seconds)
 
     def request(self, table: str, answer: str, seconds: float) -> None:

@@ -8,7 +8,6 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from postvouch.wire.fault import ProtocolError
 
@@ -46,6 +45,7 @@ MAX_TEXT = 900
 
 _LENGTH = struct.Struct("!L")
 _THREE = struct.Struct("!LLL")
+_REPEATED = (HEADER, BODY)
 _BROKEN_FOLD = re.compile(r"\n(?![ \t])|\r(?!\n)")
 
 
@@ -70,6 +70,7 @@ class Decoder:
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take what arrived and return the commands that are now complete: their letter and their data.
 
+        Macros of header fields and body chunks are left out: they repeat what is known.
         ProtocolError, now and ever after, with the code "bad-length" or "too-long".
         """
         if self._fault is not None:
@@ -81,19 +82,21 @@ class Decoder:
             data = bytes(self._held)
             self._held.clear()
         commands: list[tuple[int, bytes]] = []
+        unpack, most = _LENGTH.unpack_from, self._max_size
         start, size = 0, len(data)
-        while size - start >= 4:
-            (length,) = _LENGTH.unpack_from(data, start)
-            if not 0 < length <= self._max_size:
-                raise self._broken(length, commands)
+        self._need = 4
+        while start + 4 <= size:
+            (length,) = unpack(data, start)
             end = start + 4 + length
+            if length > most or not length:
+                raise self._broken(length, commands)
             if end > size:
                 self._need = 4 + length
                 break
-            commands.append((data[start + 4], data[start + 5 : end]))
+            command = data[start + 4]
+            if command != MACROS or length == 1 or data[start + 5] not in _REPEATED:
+                commands.append((command, data[start + 5 : end]))
             start = end
-        else:
-            self._need = 4
         if start < size:
             self._held += data[start:]
         return commands
@@ -121,16 +124,14 @@ class Macros:
     def define(self, data: bytes) -> None:
         """Take the data of a MACROS command, which comes before the command that it belongs to.
 
-        ProtocolError "malformed". Those of header fields and body chunks repeat what is known.
+        ProtocolError "malformed". Macros for commands that are no stage are passed over.
         """
-        if not data:
-            raise ProtocolError("malformed", "macros for no command")
-        stage = STAGES.get(data[0])
+        stage = STAGES.get(data[0]) if data else None
         if stage is None:
             return
-        words = strings(data[1:])
-        if len(words) % 2:
-            raise ProtocolError("malformed", "a macro without a value")
+        words = data[1:].split(b"\0")
+        if words.pop() or len(words) % 2:
+            raise ProtocolError("malformed", "macros that are not pairs of strings")
         self._forget(stage)
         self._said[stage] = dict(zip(words[::2], words[1::2], strict=True))
         self._fresh = stage
@@ -187,14 +188,6 @@ class Options:
         return packet(b"O", _THREE.pack(self.version, self.actions, self.protocol) + lists)
 
 
-def strings(data: bytes) -> list[bytes]:
-    """The strings of a packet, each ended by a NUL. ProtocolError "malformed" where the last is not."""
-    words = data.split(b"\0")
-    if words.pop():
-        raise ProtocolError("malformed", "a string without its end")
-    return words
-
-
 def first(data: bytes) -> bytes:
     """The first of one or more strings: the path of MAIL and RCPT, the name of HELO. ProtocolError."""
     word, end, _ = data.partition(b"\0")
@@ -215,7 +208,7 @@ def field(data: bytes) -> tuple[bytes, bytes]:
 
 
 def client(data: bytes) -> tuple[str, str, int]:
-    """Name, IP literal and port of a CONNECT command; "" and 0 where the client has no address of that kind.
+    """Name, IP literal (not checked) and port of a CONNECT command; "" and 0 for a client without.
 
     ProtocolError "malformed".
     """
@@ -226,11 +219,10 @@ def client(data: bytes) -> tuple[str, str, int]:
     if rest[:1] not in (b"4", b"6"):
         return text, "", 0
     try:
-        literal = first(rest[3:]).decode("ascii").removeprefix("IPv6:")
-        ip_address(literal)
+        literal = first(rest[3:]).decode("ascii")
     except ValueError:
         raise ProtocolError("malformed", "a client whose address is none") from None
-    return text, literal, int.from_bytes(rest[1:3], "big")
+    return text, literal.removeprefix("IPv6:").partition("%")[0], int.from_bytes(rest[1:3], "big")
 
 
 def packet(command: bytes, data: bytes) -> bytes:

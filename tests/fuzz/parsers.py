@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from jsonlines import CONFIG
 
-from fuzz import letters
+from fuzz import door, letters
 from fuzz.chance import Chance
 from fuzz.world import DOMAINS, OURS, SPF_TERMS, dmarc_record, key_records
 from postvouch.auth import arcresults, dmarcrecord, header, keyrecord, mentioned, psl, spfmacro
@@ -332,4 +332,5 @@ TARGETS: dict[str, tuple[Make, Read]] = {
     "netstring": (_broken(_frames), _netstring),
     "policy": (_broken(_requests), _policy),
     "dnswire": (_broken(_reply), _dnswire),
+    "milter": (door.make, door.read),
 }
