@@ -141,6 +141,7 @@ WARNINGS = [
     ("[sign]\nsign_unauthenticated = true\n", "2: sign.sign_unauthenticated"),
     ('[sign]\nvouching_id = "mx.our.example"\n', "2: sign.vouching_id without sign.vouching_hosts"),
     ('[sign]\nexpire = "2d"\n', "2: sign.expire"),
+    ('[sign]\nretire_after = "2d"\n', "2: sign.retire_after"),
     ('[map]\nrefresh = "3h"\n', "2: map.refresh is not shorter"),
     ('[verdict]\nmode = "enforce"\nown_fail = "accept"\n', "3: verdict.own_fail"),
     ('[verdict]\nown_temperror = "accept"\n', "2: verdict.own_temperror"),

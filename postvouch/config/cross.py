@@ -137,6 +137,10 @@ def _signing(c: Checks) -> None:
         c.warning("sign.oversign_headers lacks from: a second From: could be added", "sign.oversign_headers")
     if 0 < sign.expire <= _QUEUE_LIFETIME_DAYS * _DAY:
         c.warning("sign.expire: mail may wait in queues for 5d and then arrive expired", "sign.expire")
+    if sign.retire_after <= _QUEUE_LIFETIME_DAYS * _DAY:
+        c.warning(
+            "sign.retire_after: mail may wait in queues for 5d and then find no key", "sign.retire_after"
+        )
 
 
 def _names(c: Checks) -> None:
