@@ -7,8 +7,9 @@
 #   check [PYTEST ARGS]      the quick part: ruff, mypy, unit tests on this machine's python3
 #   unit --release 12|13     unit tests on the Python of that Debian, in its container (12: 3.11, 13: 3.13)
 #   lab [--release 12|13] [PYTEST ARGS]   the letters as tests; the lab stays up
-#   bench MAILLOAD=PATH [--quick] [--release 12|13] [--engine [--profile]]   our speed beside Debian's others; the
-#                            table is left in .do/bench/. PATH: the load generator, built
+#   bench MAILLOAD=PATH [verify|sign|postfix] [--quick] [--release 12|13] [--sizes 2k,20k] [--connections 64,8]
+#                            our speed beside Debian's others; the table is left in .do/bench/. PATH: the load
+#                            generator, built. postfix: in a real Postfix. verify --engine [--profile]: no milter
 #   fuzz [--release 12|13] [--inputs N] [--seed S] [--target NAME] [--only N] [--memory]   a million letters, or
 #                            any number for one parser, to break what reads them; --memory: what a daemon needs
 #   deb [--release 12|13]    build the Debian package into .do/deb/<release>/
@@ -212,6 +213,6 @@ case $command in
         $as_root rm -rf .do .tox build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
         find . -name __pycache__ -type d -prune -exec rm -rf {} +
         ;;
-    help | -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
-    *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+    help | -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0" ;;
+    *) sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
 esac

@@ -13,10 +13,13 @@ from lab.engine import ROOT, STATE, Engine, EngineError, find
 from lab.images import INSTALL, SUITES, base, digest, layer
 
 PACKAGES = """
-opendkim opendmarc dbconfig-no-thanks pyspf-milter rspamd unbound publicsuffix strace
-python3-click python3-cryptography python3-dnspython python3-idna python3-milter python3-prometheus-client
-python3-rich python3-sdnotify python3-spf python3-yaml
+opendkim opendmarc dbconfig-no-thanks pyspf-milter dkimpy-milter rspamd unbound publicsuffix
+openssl postfix strace
+python3-click python3-cryptography python3-dkim python3-dnspython python3-idna python3-milter
+python3-prometheus-client python3-rich python3-sdnotify python3-spf python3-uvloop python3-yaml
 """.split()  # noqa: SIM905
+
+MEMORY = ("--tmpfs", "/var/spool/postfix:exec")
 
 START = """
 set -e
@@ -64,7 +67,20 @@ def main() -> int:
         f"{out}:/out", f"{compiled}:/hyperscan",
     )  # fmt: skip
     volumes = [part for mount in mounts for part in ("--volume", mount)]
-    command = [*engine.prefix, "run", "--rm", "-i", "--network", "none", *volumes, name, "sh", "-s", "--"]
+    command = [
+        *engine.prefix,
+        "run",
+        "--rm",
+        "-i",
+        "--network",
+        "none",
+        *MEMORY,
+        *volumes,
+        name,
+        "sh",
+        "-s",
+        "--",
+    ]
     return subprocess.run([*command, *rest], input=START, text=True, check=False).returncode
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.letters import CLIENT, HELO
-from bench.servers import CONF
+from bench.servers import config as config_file
 from postvouch.cli.letter import read_letter
 from postvouch.config.load import load
 from postvouch.host.log import Log
@@ -50,7 +50,7 @@ class _Postfix:
 def report(folder: Path, *, profile: bool) -> None:
     """Print letters a second, microseconds a stage, for the letters of a folder."""
     messages = [(path.stem, _message(path)) for path in sorted(folder.glob("*.eml"))]
-    config = load(CONF / "postvouch.toml")
+    config = load(config_file("verify", "pymilter"))
     with tempfile.TemporaryDirectory() as shared:
         log = Log(program="bench", descriptor=os.open(os.devnull, os.O_WRONLY))
         verifier = verify.Verifier(config, log, verify.resolver_of(config))

@@ -1,23 +1,30 @@
-"""What is sent: letters of many domains, signed with RSA-2048, and the DNS that speaks for them."""
+"""What is sent: signed letters of strangers, with the DNS that speaks for them; unsigned letters of ours."""
 
 import base64
 import itertools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-
-from postvouch.sign.dkim import Rules, sign
-from postvouch.sign.keys import PrivateKey, SigningKey
-from postvouch.values.message import Field, Message
+import dkim
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 DOMAINS = tuple(f"sender{number}.example" for number in range(1, 33))
 CLIENT = "192.0.2.10"
 HELO = "client.provider.example"
 SELECTOR = "s1"
 SIGNED = ("from", "to", "subject", "date", "message-id", "mime-version", "content-type")
+
+OURS = "our.example"
+AUTHOR = f"ada@{OURS}"
+LETTERS_OF_OURS = 16
 
 PLAIN = ("v=spf1 ip4:192.0.2.0/24 -all",)
 """The least that an SPF record can be: one question, one term."""
@@ -38,16 +45,21 @@ _COMMON = {
 _SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi xo zu and the of mail".split()  # noqa: SIM905
 
 
+def octets_of(size: str) -> int:
+    """How many octets "2k" or "1M" are."""
+    units = {"k": 1000, "M": 1000_000}
+    return int(size[:-1]) * units[size[-1]] if size[-1:] in units else int(size)
+
+
 def write(folder: Path, sizes: Sequence[str], policies: Sequence[str]) -> str:
-    """Write ``folder``/SIZE/DOMAIN.eml for all sizes ("5k"). unbound's local-data for them is returned.
+    """Write ``folder``/SIZE/DOMAIN.eml for all sizes, signed. unbound's local-data for them is returned.
 
     ``policies`` are the SPF records, dealt out to the domains in turn.
     """
     lines = [f'local-data-ptr: "{CLIENT} 3600 {HELO}"', *(_data(*each) for each in _COMMON.items())]
     for domain, policy in zip(DOMAINS, itertools.cycle(policies), strict=False):
-        key = PrivateKey(kind="rsa", bits=2048, key=generate_private_key(65537, 2048))
-        signer = SigningKey(domain=domain, selector=SELECTOR, private=key)
-        public = f"v=DKIM1; k=rsa; p={base64.b64encode(key.public()).decode()}"
+        key = generate_private_key(65537, 2048)
+        public = record(key)
         lines += [
             _data(domain, f'TXT "{policy}"'),
             _data(domain, f"MX 10 mx.{domain}"),
@@ -56,37 +68,71 @@ def write(folder: Path, sizes: Sequence[str], policies: Sequence[str]) -> str:
             _data(f"{SELECTOR}._domainkey.{domain}", f'TXT "{public[:250]}" "{public[250:]}"'),
         ]
         for size in sizes:
-            place = folder / size / f"{domain}.eml"
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(_letter(domain, int(size.removesuffix("k")) * 1000, signer))
+            letter = _letter(f"ada@{domain}", octets_of(size), domain)
+            _write(folder / size / f"{domain}.eml", _signed(letter, domain, key))
     return "\n".join(lines) + "\n"
+
+
+def write_ours(folder: Path, sizes: Sequence[str]) -> None:
+    """Write ``folder``/SIZE/N.eml: letters of AUTHOR, as they come from the desk."""
+    for size in sizes:
+        for number in range(LETTERS_OF_OURS):
+            octets = _letter(AUTHOR, octets_of(size), str(number))
+            _write(folder / size / f"{number}.eml", octets)
+
+
+def pem(key: RSAPrivateKey) -> bytes:
+    """The private key as all signers read it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
+def record(key: RSAPrivateKey) -> str:
+    """What DNS has of it."""
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
 
 
 def _data(name: str, rest: str) -> str:
     return f"local-data: '{name} 3600 {rest}'"
 
 
-def _letter(domain: str, octets: int, key: SigningKey) -> bytes:
-    dice = random.Random(domain)  # the same text in every run
-    now = time.time()
+def _write(place: Path, octets: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(octets)
+
+
+def _signed(letter: bytes, domain: str, key: RSAPrivateKey) -> bytes:
+    field: bytes = dkim.sign(
+        letter,
+        SELECTOR.encode(),
+        domain.encode(),
+        pem(key),
+        canonicalize=(b"relaxed", b"relaxed"),
+        include_headers=[name.encode() for name in SIGNED],
+    )
+    return field + letter
+
+
+def _letter(author: str, octets: int, seed: str) -> bytes:
+    dice = random.Random(seed)  # the same text in every run
     lines: list[str] = []
-    while sum(map(len, lines)) < octets:
+    size = 0
+    while size < octets:
         words = ("".join(dice.choices(_SYLLABLES, k=dice.randint(1, 3))) for _ in range(10))
         lines.append(" ".join(words)[:74] + "\r\n")
-    body = "".join(lines).encode()
-    header = {
+        size += len(lines[-1])
+    domain = author.partition("@")[2]
+    header: Mapping[str, str] = {
         "Received": f"from desk.{domain} (desk.{domain} [198.51.100.7])\r\n\tby {HELO} id 4XyZ1k2",
-        "From": f"Ada Writer <ada@{domain}>",
-        "To": "bob@our.example",
+        "From": f"Ada Writer <{author}>",
+        "To": "bob@there.example",
         "Subject": "The minutes of our last meeting, and what is to be done before the next",
-        "Date": time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime(now)),
+        "Date": time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime()),
         "Message-ID": f"<{dice.getrandbits(64):016x}@{domain}>",
         "MIME-Version": "1.0",
         "Content-Type": "text/plain; charset=us-ascii",
         "List-Unsubscribe": f"<mailto:leave@{domain}>",
         "X-Mailer": "Desk 7.1",
     }
-    fields = tuple(Field(name.encode(), f" {value}".encode()) for name, value in header.items())
-    edit = sign(Message(fields=fields, body=(body,)), key, now=now, rules=Rules(headers=SIGNED))
-    own = Field(edit.name.encode(), f" {edit.value}".replace("\n", "\r\n").encode())
-    return b"".join(f.name + b":" + f.value + b"\r\n" for f in (own, *fields)) + b"\r\n" + body
+    fields = "".join(f"{name}: {value}\r\n" for name, value in header.items())
+    return (fields + "\r\n" + "".join(lines)).encode()
