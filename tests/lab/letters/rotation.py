@@ -1,4 +1,4 @@
-"""Letter 9: a key of fresh.example is replaced, on two name servers of which one lags, and killed half-way."""
+"""Letter 9: a key of fresh.example is replaced; a name server lags, and rotate is killed half-way."""
 
 import json
 import re
