@@ -7,6 +7,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fakedns import zone
 from opendkimd import opendkim, pass_through
 from postfixplay import running
@@ -152,6 +154,17 @@ def test_a_key_that_is_too_open_missing_or_none_is_named_with_what_mends_it(host
     file.unlink()
     assert run(["import", path]) == 1
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_key_of_1024_bits_is_named_with_the_command_for_another(host, tmp_path, capsys):
+    path, file = host(BASE), tmp_path / "2022-submit-01.private"
+    short = generate_private_key(65537, 1024)
+    file.write_bytes(short.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+    assert run(["import", path]) == 1
+    assert capsys.readouterr().err == (
+        f"{path}:4: KeyFile: {file}: RSA key of 1024 bits; 2048 to 8192 are usable; make another: "
+        "postvouch dkim genkey --domain our.example --selector 2022-submit-01-2\n"
+    )
 
 
 def test_keys_are_copied_where_the_daemons_look_and_never_over_others(host, tmp_path, capsys):
