@@ -122,11 +122,13 @@ def octets(message: Message) -> bytes:
     return head + b"\r\n" + b"".join(message.body)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, str]]:
+@pytest.fixture(scope="module", params=["pymilter", "native"])
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Daemon, str]]:
     directory = tmp_path_factory.mktemp("sign")
     text = prepare(directory)
-    with start(directory) as daemon:
+    with start(directory, extra=f'engine = "{request.param}"') as daemon:
         yield daemon, text
 
 

@@ -68,9 +68,11 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
-def shared(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with start(tmp_path_factory.mktemp("verify"), server) as daemon:
+@pytest.fixture(scope="module", params=["pymilter", "native"])
+def shared(
+    request: pytest.FixtureRequest, server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    with start(tmp_path_factory.mktemp("verify"), server, f'engine = "{request.param}"') as daemon:
         yield daemon
 
 
