@@ -22,6 +22,7 @@ import dns.dnssec
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.query
 import dns.rdatatype
 from servers import Process, free_port, program, wait_for
@@ -97,6 +98,13 @@ class Tree:
         self._write(zone)
         self._first.send(signal.SIGHUP)
         wait_for(lambda: self.serial(name, 1) == zone.serial, f"{name} has serial {zone.serial}")
+
+    def catch_up(self, name: str) -> None:
+        """Tell the second nsd to fetch the zone, and wait until it has."""
+        notify = dns.message.make_query(name, "SOA", flags=dns.flags.AA)
+        notify.set_opcode(dns.opcode.NOTIFY)
+        dns.query.udp(notify, self.host(2), timeout=5, port=self.port)
+        wait_for(lambda: self.serial(name, 2) == self.zones[name].serial, f"the second nsd has {name}")
 
     def serial(self, name: str, number: int) -> int:
         """The serial that a server has."""
@@ -235,6 +243,7 @@ class Tree:
             else:
                 text += f'  zonefile: "{place}/{name}"\n'
                 text += f"  request-xfr: AXFR {self.host(1)}@{self.port} NOKEY\n"
+                text += "  allow-notify: 127.0.0.0/8 NOKEY\n"
         conf.write_text(text)
         process = self._run([self._program("nsd"), "-d", "-c", str(conf)], f"nsd{number}")
         if number == 1:

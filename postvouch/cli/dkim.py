@@ -5,6 +5,7 @@ import click
 from postvouch.cli.genkey import genkey
 from postvouch.cli.keylist import list_keys
 from postvouch.cli.record import record
+from postvouch.cli.rotate import rotate
 from postvouch.cli.testkey import testkey
 
 
@@ -14,5 +15,5 @@ def dkim() -> None:
 
 
 # In the order of a key's life.
-for _verb in (genkey, record, list_keys, testkey):
+for _verb in (genkey, record, list_keys, testkey, rotate):
     dkim.add_command(_verb)

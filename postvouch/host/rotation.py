@@ -17,7 +17,6 @@ from postvouch.sign.rotation import MAX_OCTETS, Rotation, dump, parse
 
 NAME = "rotation.json"
 LOCK = "rotation.lock"
-_DRAFT = f".{NAME}.new"
 _NEXT = "postvouch dkim rotate"
 
 
@@ -73,25 +72,29 @@ def active(directory: str, domain: str) -> tuple[tuple[str, str], ...]:
 
 
 def write(directory: str, rotation: Rotation) -> None:
-    """Replace the state, at once and for good; the caller has the lock.
+    """Replace the state; the caller has the lock. Raises KeyProblem."""
+    replace_file(folder(directory, rotation.domain) / NAME, dump(rotation))
 
-    Raises KeyProblem, and the old one stays.
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file at once and for good: mode 0640 and the group of its folder.
+
+    One process at a time. Raises KeyProblem, and the old one stays.
     """
-    place = folder(directory, rotation.domain)
-    draft = place / _DRAFT
+    draft = path.with_name(f".{path.name}.new")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(handle, "wb") as file:
-            file.write(dump(rotation).encode())
+            file.write(text.encode())
             file.flush()
             if os.geteuid() == 0:
-                os.fchown(handle, -1, place.stat().st_gid)
+                os.fchown(handle, -1, path.parent.stat().st_gid)
             os.fchmod(handle, 0o640)
             os.fsync(handle)
-        os.replace(draft, place / NAME)
-        sync(place)
+        os.replace(draft, path)
+        sync(path.parent)
     except OSError as error:
-        raise KeyProblem(f"{place / NAME}: cannot be written: {error.strerror}") from None
+        raise KeyProblem(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def sync(place: Path) -> None:

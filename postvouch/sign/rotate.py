@@ -25,6 +25,7 @@ class Seen(StrEnum):
     MIXED = "mixed"
     INSECURE = "insecure"
     UNKNOWN = "unknown"
+    NO_KEY = "no-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,14 @@ class Fact:
     """What was seen for one key, and ``why`` in words.
 
     PUBLISHED, REVOKED and ABSENT say that every server has just that; UNKNOWN that nothing speaks against the
-    key but not all was seen. ``hold_s``: how long resolvers may go on with another answer than the record.
+    key but not all was seen; NO_KEY that the key file is not as it must be. ``some`` is what the servers have
+    that answered, each of them one of these. ``hold_s``: how long resolvers may go on with another answer
+    than the record.
     """
 
     seen: Seen
     why: str = ""
+    some: frozenset[Seen] = frozenset()
     hold_s: int = 0
 
 
@@ -144,7 +148,7 @@ def _look(rotation: Rotation, facts: Facts, now: int) -> Rotation:
         key = replace(key, hold_s=min(MAX_HOLD_S, max(key.hold_s, fact.hold_s)))
         if key.state is State.MADE and fact.seen is Seen.PUBLISHED:
             return replace(key, state=State.PUBLISHED, since=now)
-        if key.state is State.PUBLISHED and fact.seen not in (Seen.PUBLISHED, Seen.UNKNOWN):
+        if key.state is State.PUBLISHED and fact.seen not in (Seen.PUBLISHED, Seen.UNKNOWN, Seen.NO_KEY):
             # Resolvers may keep what is there now: the time begins again when the record is back.
             return replace(key, state=State.MADE, since=now)
         return key
@@ -204,8 +208,10 @@ def _waits(key: Key, rotation: Rotation, facts: Facts, now: int, terms: Terms) -
         waits.append(Wait(selector=key.selector, need=need, why=why, until=until))
 
     match key.state:
+        case State.MADE | State.PUBLISHED if fact.seen is Seen.NO_KEY:
+            wait(Need.ALARM)
         case State.MADE:
-            wait(Need.PUBLISH if fact.seen in _LACKING else Need.SERVERS)
+            wait(_asks(fact, Seen.PUBLISHED, Need.PUBLISH))
         case State.PUBLISHED:
             if fact.seen is not Seen.PUBLISHED:
                 wait(Need.SERVERS)
@@ -223,7 +229,7 @@ def _waits(key: Key, rotation: Rotation, facts: Facts, now: int, terms: Terms) -
             if due is None:
                 wait(Need.CONFIRM, ", ".join(late(rotation)))
             if key.stolen or (due is not None and now >= due):
-                wait(Need.SERVERS if fact.seen in (Seen.MIXED, Seen.UNKNOWN) else Need.REVOKE)
+                wait(_asks(fact, Seen.REVOKED, Need.REVOKE))
             else:
                 if fact.seen in (*_LACKING, Seen.MIXED):
                     wait(Need.ALARM)
@@ -236,7 +242,13 @@ def _waits(key: Key, rotation: Rotation, facts: Facts, now: int, terms: Terms) -
             elif now < until:
                 wait(Need.TIME, "the empty record says that the key was withdrawn", until)
             else:
-                wait(Need.SERVERS if fact.seen in (Seen.MIXED, Seen.UNKNOWN) else Need.REMOVE)
+                wait(_asks(fact, Seen.ABSENT, Need.REMOVE))
         case State.DELETED:
             pass
     return waits
+
+
+def _asks(fact: Fact, wanted: Seen, need: Need) -> Need:
+    """A person is asked to do what no server shows yet; what some show is on its way."""
+    some = fact.some or {fact.seen} - {Seen.MIXED, Seen.UNKNOWN, Seen.INSECURE}
+    return need if some and wanted not in some else Need.SERVERS

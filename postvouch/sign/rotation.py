@@ -5,6 +5,7 @@ A key is made, published, active, retiring, revoked, deleted, in this order; wha
 successors have a higher number. Nothing is ever taken out of the file: a selector is used once.
 """
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from postvouch.sign.keys import KINDS
+from postvouch.sign.keys import KINDS, PrivateKey
 from postvouch.values.domain import parse_domain
 
 VERSION = 1
@@ -146,6 +147,11 @@ def parse(text: str) -> Rotation:
     )
     _check(rotation)
     return rotation
+
+
+def public_text(private: PrivateKey) -> str:
+    """A key's ``public``: what stands after p= in its record."""
+    return base64.b64encode(private.public()).decode()
 
 
 def is_selector(text: str) -> bool:

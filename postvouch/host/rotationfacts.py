@@ -1,0 +1,145 @@
+"""What rotation has to know of the world: the key files, and what every name server says of each key.
+
+Each authoritative server is asked itself; the resolver only finds them, and the chain of trust where
+DNSSEC is required.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from postvouch.host import dnsauthority, dnssecure
+from postvouch.host.dnslook import Look, ServerAnswer, Texts
+from postvouch.host.keyfiles import load_key
+from postvouch.host.rotation import folder
+from postvouch.sign.keys import KeyProblem, PrivateKey
+from postvouch.sign.published import compare, fits, is_absent, is_revoked
+from postvouch.sign.record import owner
+from postvouch.sign.rotate import Fact, Facts, Seen, asked
+from postvouch.sign.rotation import PENDING, Key, Rotation, State, public_text
+
+# Where no server tells the negative TTL: the longest that RFC 2308 §5 recommends.
+HOLD_S = 3 * 3600
+_MAX_TOLD = 6
+_HAS = {
+    Seen.PUBLISHED: "has the record",
+    Seen.REVOKED: "has an empty p=",
+    Seen.ABSENT: "has no record",
+}
+
+
+def gather(
+    directory: str, rotation: Rotation, servers: Sequence[str] = (), *, require_dnssec: bool = False
+) -> Facts:
+    """Look at the files and ask DNS, at most some ten seconds for each key. Nothing is raised."""
+    place = folder(directory, rotation.domain)
+    records = {}
+    for key in asked(rotation):
+        name = owner(rotation.domain, key.selector)
+        private, problem = _private(str(place / key.file), key)
+        if problem and key.state in PENDING | {State.ACTIVE}:
+            records[key.selector] = Fact(seen=Seen.NO_KEY, why=problem)
+            continue
+        fact = judge(dnsauthority.look(name, servers, wildcard=True), key, private)
+        if fact.seen is Seen.PUBLISHED and require_dnssec:
+            fact = secured(fact, dnssecure.chain(name, servers))
+        records[key.selector] = fact
+    there = (key.selector for key in rotation.keys if os.path.lexists(place / key.file))
+    return Facts(records=records, files=frozenset(there))
+
+
+def is_free(look: Look) -> bool | None:
+    """Whether nobody has a key at the name: a selector that may be taken. None where no server said so."""
+    if not look.answered:
+        return None
+    return look.is_wildcard or not any(map(_is_key, (each.texts for each in look.answered)))
+
+
+def judge(look: Look, key: Key, private: PrivateKey | None) -> Fact:
+    """What the servers say, all together; ``private`` None where the file is gone."""
+    serves: Callable[[Texts], bool] = partial(fits, private) if private else partial(_names, key.public)
+    has = {each: _of(each, serves, look) for each in look.answered}
+    some = frozenset(has.values())
+    hold_s = max(_holds(each, seen) for each, seen in has.items()) if has else 0
+    if not look.silent and len(some) == 1:
+        (seen,) = some
+    else:
+        seen = Seen.UNKNOWN if some <= {Seen.PUBLISHED} else Seen.MIXED
+    return Fact(seen=seen, why=_why(look, has, seen, private), some=some, hold_s=hold_s)
+
+
+def _private(file: str, key: Key) -> tuple[PrivateKey | None, str]:
+    try:
+        private = load_key(file)
+    except KeyProblem as problem:
+        return None, str(problem)
+    if public_text(private) != key.public:
+        return None, f"{file}: holds another key than the one that was made"
+    return private, ""
+
+
+def secured(fact: Fact, chain: dnssecure.Chain) -> Fact:
+    """The fact, with what the chain of trust makes of it."""
+    if chain.holds:
+        return fact
+    if chain.faults:
+        why = "; ".join(map(str, chain.faults))
+        return Fact(seen=Seen.INSECURE, why=why, some=fact.some, hold_s=fact.hold_s)
+    why = f"the chain of trust could not be followed: {chain.trouble}"
+    return Fact(seen=Seen.UNKNOWN, why=why, some=fact.some, hold_s=fact.hold_s)
+
+
+def _of(server: ServerAnswer, serves: Callable[[Texts], bool], look: Look) -> Seen:
+    """What one server has."""
+    if serves(server.texts):
+        return Seen.PUBLISHED
+    if is_absent(server.texts) or look.is_wildcard or not _is_key(server.texts):
+        return Seen.ABSENT
+    return Seen.REVOKED if is_revoked(server.texts) else Seen.DIFFERS
+
+
+def _is_key(texts: Texts) -> bool:
+    """Whether any of it could be meant as a key; what a wildcard for other purposes says could not."""
+    return any(b"p=" in text or text.startswith(b"v=DKIM1") for text in map(b"".join, texts))
+
+
+def _names(public: str, texts: Texts) -> bool:
+    return len(texts) == 1 and b"p=" + public.encode() in b"".join(texts[0])
+
+
+def _holds(server: ServerAnswer, seen: Seen) -> int:
+    """How long a resolver that asks now may go without the record."""
+    negative = HOLD_S if server.negative_ttl_s is None else server.negative_ttl_s
+    return max(negative, 0 if seen is Seen.PUBLISHED else server.ttl_s)
+
+
+def _why(look: Look, has: dict[ServerAnswer, Seen], seen: Seen, private: PrivateKey | None) -> str:
+    """The state of things in words: what all say, or who says what."""
+    if look.trouble or not look.servers:
+        return look.trouble or "no name server was found"
+    if not look.silent and len(has) == len(look.servers) and seen not in (Seen.MIXED, Seen.UNKNOWN):
+        texts = next(iter(has)).texts
+        return f"every name server {_words(seen, texts, private)}"
+    told = [f"{_name(each)} does not answer: {each.trouble}" for each in look.silent]
+    told += [
+        f"{_name(each)} {_words(what, each.texts, private)}{_serial(each)}"
+        for each, what in has.items()
+        if seen is Seen.MIXED
+    ]
+    more = [f"and {len(told) - _MAX_TOLD} more"] if len(told) > _MAX_TOLD else []
+    return "; ".join([*told[:_MAX_TOLD], *more])
+
+
+def _words(seen: Seen, texts: Texts, private: PrivateKey | None) -> str:
+    if seen is not Seen.DIFFERS:
+        return _HAS[seen]
+    faults = compare(private, texts)
+    return f"has another record ({faults[0]})" if faults else "has the record of another key"
+
+
+def _name(server: ServerAnswer) -> str:
+    return f"{server.server} [{server.address}]" if server.address else server.server
+
+
+def _serial(server: ServerAnswer) -> str:
+    return "" if server.serial is None else f" (serial {server.serial})"
