@@ -34,7 +34,7 @@ def measure(
 ) -> list[table.Round]:
     """Each point once a round. ``ready``: the letters for each server; ``between`` comes at its end."""
     seconds = seconds_of(size, given)
-    rounds = []
+    rounds: list[table.Round] = []
     for number in range(given.rounds):
         print(f"letters of {size}, round {number + 1} of {given.rounds}", file=sys.stderr)
         points = {
@@ -52,7 +52,8 @@ def measure(
 
 def seconds_of(size: str, given: argparse.Namespace) -> float:
     """How long a point of letters of this size is measured."""
-    return max(given.seconds, SLOW_S) if octets_of(size) > LONG else given.seconds
+    seconds: float = given.seconds
+    return max(seconds, SLOW_S) if octets_of(size) > LONG else seconds
 
 
 def turned(servers: Sequence[Any], number: int) -> Sequence[Any]:
