@@ -4,8 +4,8 @@ A process of its own (a test starts it), so that it can fork: each run is a chil
 
     python killed.py < job.json                         # what came of each n, as JSON
 
-The job: ``folder`` (copied for each n), ``config`` (a text in which {folder} stands for the copy), ``port`` of
-the name servers, ``now`` and ``arguments``.
+The job: ``folder`` (copied for each n), ``config`` (a text in which {folder} stands for the copy), ``port``
+of the name servers, ``now`` and ``arguments``.
 """
 
 import json

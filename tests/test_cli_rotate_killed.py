@@ -1,7 +1,9 @@
 """postvouch dkim rotate is killed (SIGKILL) at every call that changes the disk, and run again."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +38,8 @@ class Keys:
             path = folder / DOMAIN / f"{selector}.pem"
             path.write_bytes(self.made[selector][1])
             path.chmod(0o640)
+            with contextlib.suppress(LookupError, PermissionError):
+                shutil.chown(path, group="postvouch")
 
     def key(self, selector, state, generation, since, **more):
         private, _ = self.made[selector]
@@ -154,7 +158,7 @@ def test_while_old_keys_are_given_up(tree, folder, keys):
     # Before, between and after.
     assert {sum(name.endswith(".pem") for name in each["between"]["files"]) for each in deaths} == {1, 2, 3}
     for each in deaths:
-        if len(each["between"]["files"]) < 5:
+        if sum(name.endswith(".pem") for name in each["between"]["files"]) < 3:
             assert states(each["between"])["old"] == "revoked"
 
 
