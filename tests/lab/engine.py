@@ -129,8 +129,11 @@ class Engine:
 
     def remove(self, *containers: str) -> None:
         """Remove containers, running or not, there or not."""
-        if containers:
-            self.call("rm", "-f", *(["-t", "0"] if self.name == "podman" else []), *containers, check=False)
+        # One name that is not there, and podman 4.3 removes none of the others.
+        known = set(self.call("ps", "-a", "--format", "{{.Names}}").out.split())
+        there = [name for name in containers if name in known]
+        if there:
+            self.call("rm", "-f", *(["-t", "0"] if self.name == "podman" else []), *there, check=False)
 
     def start_host(
         self, *, name: str, image: str, network: str, address: str, hostname: str, resolv: Path, label: str
