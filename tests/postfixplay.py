@@ -229,10 +229,13 @@ class Daemon:
             time.sleep(0.02)
         raise AssertionError(f"never logged {words!r}:\n" + self.stderr.read_text())
 
-    def workers(self) -> list[int]:
-        """The pids of the children."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+    def workers(self, count: int = 0) -> list[int]:
+        """The pids of the children, once there are so many: the first answers before the last is forked."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        deadline = time.monotonic() + 10
+        while len(pids := children.read_text().split()) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return [int(pid) for pid in pids]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the main process."""

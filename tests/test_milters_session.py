@@ -423,7 +423,7 @@ def test_another_engine_or_socket_on_reload_waits_for_a_restart(tmp_path: Path, 
 @each_engine
 def test_a_killed_worker_is_replaced_while_the_other_serves(tmp_path: Path, engine: str) -> None:
     with start(tmp_path, engine) as daemon:
-        first = daemon.workers()
+        first = daemon.workers(2)
         assert len(first) == 2
         os.kill(first[0], signal.SIGKILL)
         for _ in range(5):
@@ -441,7 +441,7 @@ def test_a_killed_worker_is_replaced_while_the_other_serves(tmp_path: Path, engi
 @each_engine
 def test_killing_the_parent_leaves_no_worker_behind(tmp_path: Path, engine: str) -> None:
     with start(tmp_path, engine) as daemon:
-        children = daemon.workers()
+        children = daemon.workers(2)
         daemon.signal(signal.SIGKILL)
         daemon.process.wait(10)
         deadline = time.monotonic() + 10

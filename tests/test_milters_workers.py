@@ -58,7 +58,7 @@ def test_each_worker_stays_on_a_processor_of_its_own_as_far_as_there_are_enough(
     with start(tmp_path, engine, workers="3") as daemon:
         deadline = time.monotonic() + 10
         while True:  # a worker that answers says nothing of the others
-            places = [os.sched_getaffinity(pid) for pid in daemon.workers()]
+            places = [os.sched_getaffinity(pid) for pid in daemon.workers(3)]
             if all(len(place) == 1 for place in places) or time.monotonic() > deadline:
                 break
             time.sleep(0.02)
