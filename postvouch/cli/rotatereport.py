@@ -215,7 +215,8 @@ def _line(outcome: Outcome, wait: Wait) -> str:
         return output.clean(f"{what}: waits until {_when(wait.until)}, {left} from now: {wait.why}")
     if wait.need is Need.CONFIRM:
         return output.clean(f"{what}: waits until the new keys sign on {wait.why}: --confirm there")
-    return output.clean(f"{what}: {wait.why}")
+    key = outcome.rotation.find(wait.selector)
+    return output.clean(f"{what} is {key.state if key else 'unknown'}: {wait.why}")
 
 
 def _status(outcome: Outcome, *, dry_run: bool) -> int:
