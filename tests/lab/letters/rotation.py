@@ -34,6 +34,19 @@ main()
 """
 
 
+# A key that signs for less than a day is not replaced: this one is made two days older.
+OLDER = f"""\
+import json
+path = "{FOLDER}/rotation.json"
+with open(path) as file:
+    rotation = json.load(file)
+for key in rotation["keys"]:
+    key["since"] -= 2 * 86400
+with open(path, "w") as file:
+    json.dump(rotation, file)
+"""
+
+
 class Fresh:
     """What an admin of relay does for fresh.example, and what is to be seen there."""
 
@@ -107,7 +120,9 @@ def rotation(lab: Lab, story: Story) -> None:
     """From no key at all to the second one, every step in order and every letter signed."""
     fresh = Fresh(lab, story)
     lab.sh("relay", f"rm -rf {FOLDER}")
-    lab.engine.put(lab.topology.container("relay"), {"/root/killed.py": FileIn(text=KILLED)})
+    lab.engine.put(lab.topology.container("relay"), {
+        "/root/killed.py": FileIn(text=KILLED), "/root/older.py": FileIn(text=OLDER),
+    })  # fmt: skip
     with setting(lab, "relay", "sign", SETTINGS):
         story.tell("fresh.example, a zone on knot and nsd, has no key. An admin of relay makes the first.")
         story.claim("rotate waits for the record", fresh.rotate() == EX_TEMPFAIL)
@@ -124,7 +139,8 @@ def rotation(lab: Lab, story: Story) -> None:
         story.show("relay", *done.text.splitlines())
         story.claim("testkey finds it secure", done.ok and "key secure" in done.text, done.text)
 
-        story.tell("A year later: a new one. rotate is killed with SIGKILL as it is about to note it down.")
+        lab.sh("relay", "python3 /root/older.py")
+        story.tell("Two days later: a new one. rotate is killed with SIGKILL as it is about to note it down.")
         killed = lab.sh("relay", f"python3 /root/killed.py dkim rotate {FRESH} --new", check=False)
         story.claim("it was killed", killed.code in (137, -9), killed.code)
         story.claim("the first key signs as if nothing had been", fresh.letter() == {first})
