@@ -37,7 +37,7 @@ MANY_FIELDS = 500
 
 
 class Signer:
-    """The handler of one configuration. ``resolver`` is asked only where a setting needs DNS."""
+    """The handler of one configuration. ``resolver`` is asked about signatures that a letter has already."""
 
     def __init__(
         self,
@@ -108,7 +108,15 @@ class Signer:
         author = _author_of(message.fields)
         facts = (("author", f"<{author.address}>"),) if isinstance(author, OneAuthor) else ()
         now = time.time()
-        choice = choose.choose(message, author, rules=self._rules, ring=ring, owns=self._owns, now=now)
+        choice = choose.choose(
+            message,
+            author,
+            rules=self._rules,
+            ring=ring,
+            owns=self._owns,
+            now=now,
+            published=self.resolver.for_message(self.dns.timeout, may_wait=may_wait),
+        )
         match choice:
             case choose.Signing(reason=reason):
                 self._log.debug(message.queue_id, f"signed for {reason}")

@@ -1,10 +1,12 @@
 """Signatures of ours that are there already: one that holds is not made again, and nothing else counts."""
 
+import base64
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from fakedns import zone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from postvouch.auth import bodies
 from postvouch.sign import dkim
 from postvouch.sign.keys import SigningKey, generate
 from postvouch.sign.standing import MAX_READ, MAX_VERIFIED, unsigned
+from postvouch.values.dns import NO_SUCH_NAME, Records
 from postvouch.values.message import Field, Message
 
 NOW = 1_795_000_000
@@ -44,6 +47,37 @@ def test_each_key_whose_signature_holds_is_left_out() -> None:
     assert unsigned(signed(OF_ED), keys, now=NOW) == (RSA,)
     assert unsigned(signed(OF_RSA), keys, now=NOW) == (ED,)
     assert unsigned(signed(OF_RSA, OF_ED), keys, now=NOW) == ()
+
+
+def record(key: SigningKey, more: str = "") -> str:
+    public = base64.b64encode(key.private.public()).decode()
+    return f"{key.selector}._domainkey.{key.domain} TXT v=DKIM1; k={key.private.kind}; {more}p={public}"
+
+
+def test_a_signature_of_another_host_of_ours_counts_for_keys_of_its_kind_where_dns_has_its_key() -> None:
+    letter, keys = signed(signature(OTHER)), (RSA, ED)
+    assert unsigned(letter, keys, now=NOW) == keys
+    assert unsigned(letter, keys, now=NOW, published=zone(record(OTHER))) == (RSA,)
+    for dns in (zone(), zone("other._domainkey.our.example TEMPERROR"), zone(record(OTHER, "t=y; "))):
+        assert unsigned(letter, keys, now=NOW, published=dns) == keys
+    changed = replace(letter, body=(b"another\r\n",))
+    assert unsigned(changed, keys, now=NOW, published=zone(record(OTHER))) == keys
+
+
+def test_a_signature_of_strangers_is_not_even_looked_up() -> None:
+    class Counting:
+        asked = 0
+
+        def lookup(self, name: str, kind: str) -> Records:
+            self.asked += 1
+            return NO_SUCH_NAME
+
+    dns = Counting()
+    strange = signature(replace(OTHER, domain="far.example"))
+    assert unsigned(signed(*[strange] * 20), (RSA,), now=NOW, published=dns) == (RSA,)
+    assert dns.asked == 0
+    assert unsigned(signed(*[signature(OTHER)] * 20), (RSA,), now=NOW, published=dns) == (RSA,)
+    assert dns.asked == 1
 
 
 def test_a_body_that_was_hashed_and_not_kept_serves_as_well() -> None:

@@ -22,6 +22,7 @@ from postvouch.values.address import (
     OneAuthor,
     SeveralAuthors,
 )
+from postvouch.values.dns import Resolver
 from postvouch.values.domain import owned
 from postvouch.values.message import Client, Message
 from postvouch.values.network import NOBODY, Hosts, Network, is_network, within
@@ -105,10 +106,20 @@ class _Origin(StrEnum):
 
 
 def choose(
-    message: Message, author: Author, *, rules: Rules, ring: KeyRing, owns: Owns, now: float
+    message: Message,
+    author: Author,
+    *,
+    rules: Rules,
+    ring: KeyRing,
+    owns: Owns,
+    now: float,
+    published: Resolver | None = None,
 ) -> Choice:
-    """Decide about one letter. ``author`` is what ``parse_author`` made of its From fields; ``now`` in
-    seconds since 1970 tells whether a signature that is there has expired."""
+    """Decide about one letter. ``author`` is what ``parse_author`` made of its From fields.
+
+    ``now`` in seconds since 1970 tells whether a signature that is there has expired, ``published`` whether
+    one of another host of ours holds.
+    """
     origin, matched = _origin(message.client, rules)
     login = message.client.login
     if not isinstance(author, OneAuthor):
@@ -139,7 +150,7 @@ def choose(
         return NotSigned(code="no-key-for-domain", reason=f"no key is configured for {address}")
     if keys.problem:
         return KeyTrouble(code="key-problem", reason=keys.problem)
-    missing = unsigned(message, keys.keys, now=now)
+    missing = unsigned(message, keys.keys, now=now, published=published)
     if not missing:
         return NotSigned(code="already-signed", reason="it carries our signature, and that holds")
     return Signing(keys=missing, reason=matched)
