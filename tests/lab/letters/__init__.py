@@ -1,6 +1,6 @@
 """The letters, in the order in which they are told; a module puts its scenes among LETTERS."""
 
-from lab.letters import way, submission, spoof, verdict, relay, ldap_gone, killed, filters, rotation  # noqa: F401, I001
+from lab.letters import way, submission, spoof, verdict, relay, ldap_gone, killed, filters, rotation, doors  # noqa: F401, I001
 from lab.story import LETTERS
 
 __all__ = ["LETTERS"]
