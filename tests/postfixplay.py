@@ -24,6 +24,7 @@ NO_REPLY = {
     b"T": miltertest.SMFIP_NR_DATA,
     b"L": miltertest.SMFIP_NR_HDR,
     b"B": miltertest.SMFIP_NR_BODY,
+    b"N": miltertest.SMFIP_NR_EOH,
     b"C": miltertest.SMFIP_NR_CONN,
     b"H": miltertest.SMFIP_NR_HELO,
 }
@@ -149,6 +150,8 @@ class Postfix:
         for name, value in header:
             self._macros(b"L", {"i": queue_id})
             self.send(b"L", name + b"\0" + value + b"\0")
+        if not self.protocol & miltertest.SMFIP_NOEOH:
+            self.send(b"N", b"")
         for start in range(0, len(body), 65535):
             self.send(b"B", body[start : start + 65535])
 
