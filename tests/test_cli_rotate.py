@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import dns.rcode
+import dns.rrset
 import pytest
 from dnstree import Tree, Zone
 
@@ -221,6 +223,40 @@ def test_where_dnssec_is_required_an_insecure_record_makes_no_key_sign(
     assert insecure.states() == {"2027-srs": "published"}
     assert insecure.rotate(config=path)[0] == 75
     assert insecure.states() == {"2027-srs": "made"}
+
+
+@pytest.mark.parametrize("before", ["nothing", "another key"])
+def test_where_dnssec_is_required_a_forged_answer_of_every_name_server_makes_no_key_sign(
+    world, monkeypatch, before
+):
+    # Whoever sits between us and the name servers can say anything, and sign none of it.
+    path = world.config(more="require_dnssec = true")
+    _, said = world.rotate(config=path)
+    (text,) = asked(said).values()
+    if before == "another key":
+        world.publish(**{"2027_srs": '"v=DKIM1; p=AAAA"'})
+    honest = dnsauthority.exchange
+
+    def forged(address, port, name, kind, **how):
+        reply = honest(address, port, name, kind, **how)
+        if kind == "TXT" and name.startswith("2027-srs."):
+            reply.index = None
+            reply.answer = [dns.rrset.from_text(f"{name}.", 300, "IN", "TXT", text)]
+            reply.set_rcode(dns.rcode.NOERROR)
+        return reply
+
+    monkeypatch.setattr(dnsauthority, "exchange", forged)
+    for _ in range(2):
+        status, said = world.rotate(config=path)
+        assert (status, world.states()) == (75, {"2027-srs": "made"}), said
+        world.now += DAY
+    monkeypatch.setattr(dnsauthority, "exchange", honest)
+    world.publish(**{"2027_srs": text})
+    assert "the resolver does not know it" in world.rotate(config=path)[1]
+    assert world.states() == {"2027-srs": "made"}
+    world.tree.control("flush_zone", "our.example")
+    world.rotate(config=path)
+    assert world.states() == {"2027-srs": "published"}
 
 
 def test_status_and_dry_run_change_nothing(world):

@@ -1,9 +1,13 @@
 """What the name servers say of a key, all of them together: one word, and why."""
 
+from dataclasses import replace
+
 import pytest
 
+from postvouch.host import dnssecure
 from postvouch.host.dnslook import Look, ResolverAnswer, ServerAnswer
-from postvouch.host.rotationfacts import HOLD_S, is_free, judge
+from postvouch.host.rotationfacts import HOLD_S, is_free, judge, secured, serves
+from postvouch.sign.finding import Fault, Finding
 from postvouch.sign.keys import generate
 from postvouch.sign.record import revoked, strings
 from postvouch.sign.rotate import Seen
@@ -94,3 +98,34 @@ def test_a_selector_is_free_where_nobody_has_a_key_and_unknown_where_nobody_answ
     assert is_free(look(WRONG, wildcard=True)) is True
     assert is_free(look(SILENT)) is None
     assert is_free(look()) is None
+
+
+SOUND = dnssecure.Chain()
+SIGNED = ResolverAnswer(status=Status.FOUND, texts=HERE, secure=True)
+
+
+@pytest.mark.parametrize(
+    "servers, resolver, chain, seen",
+    [
+        (HERE, SIGNED, SOUND, Seen.PUBLISHED),
+        (HERE, ResolverAnswer(status=Status.FOUND, texts=HERE), SOUND, Seen.INSECURE),
+        (HERE, ResolverAnswer(status=Status.FOUND, texts=HERE, is_bogus=True), SOUND, Seen.INSECURE),
+        (HERE, ResolverAnswer(status=Status.NXDOMAIN, secure=True), SOUND, Seen.UNKNOWN),
+        (HERE, ResolverAnswer(status=Status.FOUND, texts=WRONG, secure=True), SOUND, Seen.UNKNOWN),
+        (HERE, ResolverAnswer(trouble="no answer in time"), SOUND, Seen.UNKNOWN),
+        (HERE, SIGNED, dnssecure.Chain(trouble="no answer in time"), Seen.UNKNOWN),
+        (HERE, SIGNED, dnssecure.Chain(faults=(Fault(Finding.NO_DS),)), Seen.INSECURE),
+        (NONE, SIGNED, SOUND, Seen.UNKNOWN),
+        (EMPTY, SIGNED, SOUND, Seen.UNKNOWN),
+        (NONE, ResolverAnswer(status=Status.NXDOMAIN, secure=True), SOUND, Seen.ABSENT),
+        (EMPTY, ResolverAnswer(status=Status.FOUND, texts=EMPTY), SOUND, Seen.REVOKED),
+        (WRONG, SIGNED, SOUND, Seen.DIFFERS),
+    ],
+)
+def test_where_dnssec_is_required_name_servers_are_believed_when_the_resolver_has_validated_it(
+    servers, resolver, chain, seen
+):
+    said = replace(look(servers), resolver=resolver)
+    fact = secured(judge(said, KEY, PRIVATE), said, serves(KEY, PRIVATE), lambda: chain)
+    assert fact.seen is seen
+    assert fact.hold_s >= 5

@@ -1,11 +1,12 @@
 """What rotation has to know of the world: the key files, and what every name server says of each key.
 
-Each authoritative server is asked itself; the resolver only finds them, and the chain of trust where
-DNSSEC is required.
+Each authoritative server is asked itself; the resolver finds them, and where DNSSEC is required it must have
+validated what they say.
 """
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from postvouch.host import dnsauthority, dnssecure
@@ -40,9 +41,10 @@ def gather(
         if problem and key.state in PENDING | {State.ACTIVE}:
             records[key.selector] = Fact(seen=Seen.NO_KEY, why=problem)
             continue
-        fact = judge(dnsauthority.look(name, servers, wildcard=True), key, private)
-        if fact.seen is Seen.PUBLISHED and require_dnssec:
-            fact = secured(fact, dnssecure.chain(name, servers))
+        look = dnsauthority.look(name, servers, wildcard=True)
+        fact = judge(look, key, private)
+        if require_dnssec:
+            fact = secured(fact, look, serves(key, private), partial(dnssecure.chain, name, servers))
         records[key.selector] = fact
     there = (key.selector for key in rotation.keys if os.path.lexists(place / key.file))
     return Facts(records=records, files=frozenset(there))
@@ -57,8 +59,8 @@ def is_free(look: Look) -> bool | None:
 
 def judge(look: Look, key: Key, private: PrivateKey | None) -> Fact:
     """What the servers say, all together; ``private`` None where the file is gone."""
-    serves: Callable[[Texts], bool] = partial(fits, private) if private else partial(_names, key.public)
-    has = {each: _of(each, serves, look) for each in look.answered}
+    is_key = serves(key, private)
+    has = {each: _of(each, is_key, look) for each in look.answered}
     some = frozenset(has.values())
     hold_s = max(_holds(each, seen) for each, seen in has.items()) if has else 0
     if not look.silent and len(some) == 1:
@@ -66,6 +68,11 @@ def judge(look: Look, key: Key, private: PrivateKey | None) -> Fact:
     else:
         seen = Seen.UNKNOWN if some <= {Seen.PUBLISHED} else Seen.MIXED
     return Fact(seen=seen, why=_why(look, has, seen, private), some=some, hold_s=hold_s)
+
+
+def serves(key: Key, private: PrivateKey | None) -> Callable[[Texts], bool]:
+    """What tells whether records are those of the key; ``private`` None where the file is gone."""
+    return partial(fits, private) if private else partial(_names, key.public)
 
 
 def _private(file: str, key: Key) -> tuple[PrivateKey | None, str]:
@@ -78,20 +85,42 @@ def _private(file: str, key: Key) -> tuple[PrivateKey | None, str]:
     return private, ""
 
 
-def secured(fact: Fact, chain: dnssecure.Chain) -> Fact:
-    """The fact, with what the chain of trust makes of it."""
-    if chain.holds:
+def secured(
+    fact: Fact, look: Look, is_key: Callable[[Texts], bool], follow: Callable[[], dnssecure.Chain]
+) -> Fact:
+    """The fact as far as DNSSEC bears it out; ``follow`` gives the chain of trust of the name.
+
+    What the name servers told us is not signed, so that anybody on the way may have said it. The record is
+    there when the resolver has validated just that one, and gone when it has not.
+    """
+    resolver = look.resolver
+    has = is_key(resolver.texts)
+    if fact.seen in (Seen.REVOKED, Seen.ABSENT) and has and resolver.secure:
+        return replace(fact, seen=Seen.UNKNOWN, why=f"the resolver still has the key, for {resolver.ttl_s} s")
+    if fact.seen is not Seen.PUBLISHED:
         return fact
+    chain = follow()
     if chain.faults:
-        why = "; ".join(map(str, chain.faults))
-        return Fact(seen=Seen.INSECURE, why=why, some=fact.some, hold_s=fact.hold_s)
-    why = f"the chain of trust could not be followed: {chain.trouble}"
-    return Fact(seen=Seen.UNKNOWN, why=why, some=fact.some, hold_s=fact.hold_s)
+        return replace(fact, seen=Seen.INSECURE, why="; ".join(map(str, chain.faults)))
+    if chain.trouble:
+        why = f"the chain of trust could not be followed: {chain.trouble}"
+        return replace(fact, seen=Seen.UNKNOWN, why=why)
+    if resolver.is_bogus:
+        return replace(fact, seen=Seen.INSECURE, why=resolver.trouble)
+    if resolver.status is None:
+        return replace(fact, seen=Seen.UNKNOWN, why=resolver.trouble)
+    if not has:
+        why = f"every name server has the record, but the resolver does not know it, for {resolver.ttl_s} s"
+        return replace(fact, seen=Seen.UNKNOWN, why=why)
+    if not resolver.secure:
+        why = "key not secure: every link is sound, but the resolver does not say so (no AD)"
+        return replace(fact, seen=Seen.INSECURE, why=why)
+    return fact
 
 
-def _of(server: ServerAnswer, serves: Callable[[Texts], bool], look: Look) -> Seen:
+def _of(server: ServerAnswer, is_key: Callable[[Texts], bool], look: Look) -> Seen:
     """What one server has."""
-    if serves(server.texts):
+    if is_key(server.texts):
         return Seen.PUBLISHED
     if is_absent(server.texts) or look.is_wildcard or not _is_key(server.texts):
         return Seen.ABSENT

@@ -9,11 +9,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from postvouch.host import dnsauthority, dnssecure
 from postvouch.host import managedkeys as files
 from postvouch.host.rotation import NAME, folder, locked, read, write
-from postvouch.host.rotationfacts import gather, is_free, judge, secured
+from postvouch.host.rotationfacts import gather, is_free, judge, secured, serves
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.managed import adopt, begin, confirm, revoke_now, wants_new, with_hosts
 from postvouch.sign.record import default_selector, owner
@@ -204,9 +205,10 @@ def _adoptable(desk: Desk, rotation: Rotation, selector: str) -> tuple[str, str,
     key = Key(
         selector=selector, kind=private.kind, public=names[2], generation=1, state=State.ACTIVE, since=0
     )
-    fact = judge(dnsauthority.look(name, desk.servers, wildcard=True), key, private)
-    if fact.seen is Seen.PUBLISHED and desk.require_dnssec:
-        fact = secured(fact, dnssecure.chain(name, desk.servers))
+    look = dnsauthority.look(name, desk.servers, wildcard=True)
+    fact = judge(look, key, private)
+    if desk.require_dnssec:
+        fact = secured(fact, look, serves(key, private), partial(dnssecure.chain, name, desk.servers))
     if fact.seen is Seen.UNKNOWN:
         raise NotNow(f"{selector} is not adopted: {fact.why}")
     if fact.seen is not Seen.PUBLISHED:
