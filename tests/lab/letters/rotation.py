@@ -101,8 +101,8 @@ class Fresh:
         self.lab.wait(f"{selector} is {state}", reached, timeout_s=40)
         self.story.tell(f"Some seconds and runs later {selector} is {state}.")
 
-    def letter(self) -> set[str]:
-        """cron of fresh.example on relay writes to the world; the selectors that sign and are good there."""
+    def letter(self, *, proven: bool = True) -> set[str]:
+        """cron of fresh.example on relay writes to the world; the selectors that sign, and are good there."""
         message_id = new_id("fresh")
         text = letter_text(message_id, "dora@gmail.example").replace("our.example", FRESH)
         self.lab.sh("relay", f"sendmail -i -f cron@{FRESH} dora@gmail.example <<'END'\n{text}END\n")
@@ -110,8 +110,8 @@ class Fresh:
         line = log_line(self.lab, "relay", "sign", self.story, message_id)
         judged = mails[0].results("mx.gmail.example")
         self.story.show("relay", line)
-        self.story.claim("one copy arrived, and its signature is good",
-                         len(mails) == 1 and ("pass", FRESH) in mails[0].dkim, judged)  # fmt: skip
+        good = len(mails) == 1 and ("pass", FRESH) in mails[0].dkim
+        self.story.claim("one copy arrived, and its signature is good", good or not proven, judged)
         return set(re.findall(rf"{FRESH}/([\w.-]+)", line))
 
 
@@ -134,6 +134,8 @@ def rotation(lab: Lab, story: Story) -> None:
         fresh.fetch()
         fresh.until("active", first)
     with setting(lab, "relay", "sign", MANAGED):
+        # Workers follow a reload one after the other.
+        lab.wait("the daemon signs for fresh.example", lambda: fresh.letter(proven=False), timeout_s=20)
         story.claim("the first key signs", fresh.letter() == {first})
         done = lab.sh("relay", f"postvouch dkim testkey -d {FRESH} -s {first} -vv", check=False)
         story.show("relay", *done.text.splitlines())
