@@ -26,6 +26,7 @@ from postvouch.host.dnskeys import (
     tag,
     tags,
 )
+from postvouch.host.dnslook import Texts
 from postvouch.sign.finding import Fault, Finding
 
 __all__ = ["Anchors", "Chain", "chain", "parse_anchors"]
@@ -39,12 +40,14 @@ class Chain:
     """The way from the trust anchor to a name. ``faults`` are empty where every link holds.
 
     ``links`` tells of those that were looked at, a line each. ``is_anchored``: it hangs on an anchor from a
-    file, not on the resolver's word. ``trouble`` says why it could not be followed to its end.
+    file, not on the resolver's word. ``texts`` are the TXT records that it proves; of nothing it proves
+    nothing. ``trouble`` says why it could not be followed to its end.
     """
 
     faults: tuple[Fault, ...] = ()
     links: tuple[str, ...] = ()
     is_anchored: bool = False
+    texts: Texts = ()
     trouble: str = ""
 
     @property
@@ -78,12 +81,12 @@ def chain(
     links: list[str] = []
     walk = _Walk(Recursor(servers, time.monotonic() + deadline_s), anchors or {}, now or time.time(), links)
     try:
-        walk.follow(name)
+        texts = walk.follow(name)
     except _Broken as broken:
         return Chain(faults=(broken.fault,), links=tuple(links), is_anchored=bool(anchors))
     except NoAnswer as trouble:
         return Chain(trouble=str(trouble), links=tuple(links), is_anchored=bool(anchors))
-    return Chain(links=tuple(links), is_anchored=bool(anchors))
+    return Chain(links=tuple(links), is_anchored=bool(anchors), texts=texts)
 
 
 class _Walk:
@@ -95,8 +98,8 @@ class _Walk:
         self._now = now
         self._links = links
 
-    def follow(self, name: str) -> None:
-        """From the anchor to the name."""
+    def follow(self, name: str) -> Texts:
+        """From the anchor to the name; the TXT records there, () where an alias or nothing is."""
         zones = self._recursor.zones(name)
         top = self._top(zones)
         questions = [(zone.name, kind) for zone in zones[top:] for kind in ("DNSKEY", "DS")]
@@ -115,10 +118,12 @@ class _Walk:
         reply = _reply(replies, name, "TXT")
         zone_name = zones[-1].name
         for kind in ("CNAME", "TXT"):
-            if answer(reply, name, kind) is not None:
+            found = answer(reply, name, kind)
+            if found is not None:
                 self._verify(reply, name, kind, zone_name, keys)
                 self._links.append(f"{kind} of {name}: signed by {_shown(zone_name)}")
-                return
+                return tuple(tuple(each.strings) for each in found) if kind == "TXT" else ()
+        return ()
 
     def _top(self, zones: Sequence[Zone]) -> int:
         """The lowest zone that has an anchor; without a file, the root."""

@@ -4,11 +4,14 @@ Joins ``sign.published`` (the record), ``host.dnsauthority`` (the servers) and `
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from postvouch.host import dnssecure
 from postvouch.host.dnsauthority import DEADLINE_S, look
+from postvouch.host.dnsexchange import together
 from postvouch.host.dnslook import Look, ServerAnswer
 from postvouch.host.dnssecure import Anchors, Chain
 from postvouch.sign.finding import BROKEN, INSECURE, Fault, Finding, in_order
@@ -32,7 +35,7 @@ class Verdict:
         """Whether the record that the resolver has is DNSSEC-secure, and every link that we saw is."""
         unsound = any(fault.finding in INSECURE | BROKEN for fault in self.faults)
         found = self.look.resolver.status is Status.FOUND
-        return found and not unsound and (self.look.resolver.secure or _all_anchored(self.chains))
+        return found and not unsound and (self.look.resolver.secure or _is_proven(self.look, self.chains))
 
 
 def examine(
@@ -57,8 +60,11 @@ def examine(
     follower.join(deadline_s)
     chains = [*first] or [Chain(trouble="no answer in time")]
     # A signed alias of something unsigned is worth nothing.
-    if seen.aliases:
-        chains.append(_chain(seen.aliases[-1], servers, deadline_s, anchors))
+    more = together(
+        {alias: partial(_chain, alias, servers, deadline_s, anchors) for alias in seen.aliases},
+        time.monotonic() + deadline_s,
+    )
+    chains += [each if isinstance(each, Chain) else Chain(trouble=str(each)) for each in more.values()]
     faults = in_order([*_records(seen, key), *_aliases(seen), *_security(seen, chains)])
     return Verdict(look=seen, chains=tuple(chains), faults=faults)
 
@@ -157,15 +163,18 @@ def _security(seen: Look, chains: Sequence[Chain]) -> list[Fault]:
     troubles = "; ".join(chain.trouble for chain in chains if chain.trouble)
     if resolver.is_bogus:
         faults.append(Fault(Finding.BOGUS, resolver.trouble))
-    elif resolver.status is Status.FOUND and not resolver.secure and not faults and not _all_anchored(chains):
+    elif resolver.status is not Status.FOUND or resolver.secure or faults:
+        return faults
+    elif not _is_proven(seen, chains):
         why = troubles or "every link is sound, but the resolver does not say so (no AD)"
         faults.append(Fault(Finding.NOT_VALIDATED, why))
     return faults
 
 
-def _all_anchored(chains: Sequence[Chain]) -> bool:
-    """Whether our own look is proof enough, whatever the resolver says."""
-    return all(chain.is_anchored and chain.holds for chain in chains)
+def _is_proven(seen: Look, chains: Sequence[Chain]) -> bool:
+    """Whether our own look is proof enough of what the resolver has, whatever it says itself."""
+    anchored = all(chain.is_anchored and chain.holds for chain in chains)
+    return anchored and sorted(chains[-1].texts) == sorted(seen.resolver.texts)
 
 
 def _named(server: ServerAnswer) -> str:
