@@ -11,7 +11,7 @@ from postvouch.config.kinds import AuthorPattern, Domain, SecretPath
 from postvouch.config.schema import Config, General
 from postvouch.config.sign import Sign, SigningKey
 from postvouch.host import keyfiles
-from postvouch.host.keyfiles import load_key, load_ring, read_key_file, specs_of, write_new
+from postvouch.host.keyfiles import load_key, load_ring, make_folder, read_key_file, specs_of, write_new
 from postvouch.sign.keys import KeyProblem, KeySpec, generate
 from postvouch.values.address import Address
 
@@ -195,3 +195,50 @@ def test_at_new_year_mail_goes_on_with_the_key_of_last_year(folder: Path, year: 
     found = ring.find(Address("bob", "our.example"))
     assert found is not None
     assert [each.selector for each in found.keys] == [str(year - 1)]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0])
+def test_folders_are_made_with_their_modes_whatever_the_umask_is(tmp_path: Path, umask: int) -> None:
+    place = tmp_path / "etc" / "postvouch" / "keys" / "our.example"
+    before = os.umask(umask)
+    try:
+        make_folder(place)
+        make_folder(place.with_name("old.example"))
+    finally:
+        os.umask(before)
+    found = [os.stat(each).st_mode & 0o7777 for each in (place, *place.parents[:3])]
+    assert found == [0o750, 0o750, 0o755, 0o755]
+    assert os.listdir(place.parent) in (["our.example", "old.example"], ["old.example", "our.example"])
+
+
+def test_a_link_that_takes_the_place_of_a_new_folder_leads_to_no_change_elsewhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder that its owner may write to, and root makes one in it: the owner puts a link there in between.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    made = os.mkdir
+
+    def and_replaced(path: Path, mode: int) -> None:
+        made(path, mode)
+        os.rmdir(path)
+        os.symlink(elsewhere, path)
+
+    monkeypatch.setattr(os, "mkdir", and_replaced)
+    with pytest.raises(KeyProblem, match=r"our\.example: "):
+        make_folder(folder / "our.example")
+    assert os.stat(elsewhere).st_mode & 0o7777 == 0o700
+
+
+def test_a_folder_that_another_run_makes_first_is_as_good(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = os.mkdir
+
+    def twice(path: Path, mode: int) -> None:
+        made(path, 0o750)
+        made(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", twice)
+    make_folder(folder / "our.example")
+    assert (folder / "our.example").is_dir()

@@ -19,7 +19,7 @@ from postvouch import __version__
 from postvouch.cli import dkimkey, output
 from postvouch.config.convert import show
 from postvouch.config.load import DEFAULT_PATH
-from postvouch.host.keyfiles import load_key, write_new
+from postvouch.host.keyfiles import load_key, make_folder, write_new
 from postvouch.sign import record as records
 from postvouch.sign import recordforms
 from postvouch.sign.keys import MAX_RSA_BITS, MIN_RSA_BITS, KeyProblem, PrivateKey, generate
@@ -167,12 +167,9 @@ def _make_folder(folder: Path) -> int:
         with contextlib.suppress(KeyError):
             gid = grp.getgrnam(GROUP).gr_gid
     try:
-        for each in (folder.parent, folder):
-            if not each.exists():
-                each.mkdir(parents=True, mode=0o750)
-                os.chown(each, -1, gid)
-    except OSError as error:
-        raise output.Failure(output.UNAVAILABLE, f"{folder}: {error.strerror}") from None
+        make_folder(folder, gid=gid)
+    except KeyProblem as problem:
+        raise output.Failure(output.UNAVAILABLE, str(problem)) from None
     return gid
 
 

@@ -117,6 +117,33 @@ def write_new(file: str, content: bytes, *, mode: int = 0o600, gid: int = -1) ->
         raise KeyProblem(f"{file}: cannot be written: {error.strerror}") from None
 
 
+def make_folder(place: Path, *, gid: int = -1) -> None:
+    """Make the folder of a domain and that of all keys above it, with mode 0750 and that group; -1 leaves it.
+
+    What is missing above them gets 0755; the umask does not count. What is there stays as it is. Who may
+    write to a folder above could put a link where the new one was: owner and mode are set on what was made,
+    not on what its name leads to by then. Raises KeyProblem.
+    """
+    missing = [each for each in (place, *place.parents) if not each.exists()]
+    try:
+        for each in reversed(missing):
+            own = each in (place, place.parent)
+            try:
+                os.mkdir(each, 0o700)
+            except FileExistsError:
+                continue  # somebody else makes keys, too
+            handle = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if own:
+                    os.fchown(handle, -1, gid)
+                os.fchmod(handle, 0o750 if own else 0o755)
+            finally:
+                os.close(handle)
+            _sync_folder(each.parent)
+    except OSError as error:
+        raise KeyProblem(f"{place}: {error.strerror}") from None
+
+
 def _check_folders(file: str) -> None:
     """Refuse a key below a folder that others may write to, by the path as given and as it really is."""
     given, real = Path(os.path.abspath(file)), Path(os.path.realpath(file))

@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from postvouch.host.keyfiles import load_key, write_new
+from postvouch.host.keyfiles import load_key, make_folder, write_new
 from postvouch.host.rotation import folder, replace_file, sync
 from postvouch.sign.keys import KeyProblem, PrivateKey, generate
 from postvouch.sign.rotation import Key, Rotation, public_text
@@ -23,16 +23,7 @@ _MAX_OCTETS = 4096
 
 def prepare(directory: str, domain: str) -> None:
     """Make the folder of a domain, root:postvouch with mode 0750; raises KeyProblem."""
-    place = folder(directory, domain)
-    try:
-        for each in (place.parent, place):
-            if not each.exists():
-                each.mkdir(parents=True, mode=0o750)
-                os.chown(each, -1, _gid())
-                os.chmod(each, 0o750)  # noqa: S103 - whatever the umask says
-                sync(each.parent)
-    except OSError as error:
-        raise KeyProblem(f"{place}: {error.strerror}") from None
+    make_folder(folder(directory, domain), gid=_gid())
 
 
 def find(directory: str, domain: str, selector: str) -> PrivateKey | None:
