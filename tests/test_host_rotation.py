@@ -87,12 +87,27 @@ def test_a_draft_of_a_crash_is_in_nobodys_way(directory):
     assert read(directory, "our.example") == rotation(State.ACTIVE)
 
 
-def test_a_draft_is_not_written_through_a_link(directory, tmp_path):
-    (tmp_path / "precious").write_text("keep")
-    os.symlink(tmp_path / "precious", f"{directory}/our.example/.{NAME}.new")
-    with pytest.raises(KeyProblem, match="cannot be written"):
-        write(directory, rotation(State.ACTIVE))
-    assert (tmp_path / "precious").read_text() == "keep"
+def hard_link(draft, other):
+    os.link(other, draft)
+
+
+def link(draft, other):
+    os.symlink(other, draft)
+
+
+def fifo(draft, other):
+    os.mkfifo(draft)
+
+
+@pytest.mark.parametrize("put", [link, hard_link, fifo])
+def test_what_somebody_put_in_place_of_the_draft_is_neither_written_nor_waited_for(directory, tmp_path, put):
+    other = tmp_path / "other"
+    other.write_text("untouched")
+    other.chmod(0o600)
+    put(f"{directory}/our.example/.{NAME}.new", other)
+    write(directory, rotation(State.ACTIVE))
+    assert read(directory, "our.example") == rotation(State.ACTIVE)
+    assert (other.read_text(), stat.S_IMODE(other.stat().st_mode)) == ("untouched", 0o600)
 
 
 def test_a_second_run_is_told_who_has_the_lock_and_a_later_one_gets_it(directory):
