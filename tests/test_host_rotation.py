@@ -2,9 +2,11 @@
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
+from postvouch.host.managedkeys import confirmations, write_confirmation
 from postvouch.host.rotation import LOCK, NAME, Busy, active, locked, read, write
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.rotation import Key, Rotation, State
@@ -125,3 +127,15 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path):
         raise AssertionError
     with pytest.raises(KeyProblem):
         write(str(tmp_path), rotation(State.ACTIVE))
+
+
+def test_the_word_of_another_host_is_a_short_file_and_nothing_is_waited_for(directory):
+    shared = replace(rotation(State.ACTIVE), hosts=("a.our.example", "b.our.example", "c.our.example"))
+    for host in shared.hosts:
+        write_confirmation(directory, shared, host)
+    words = {host: f"{directory}/our.example/confirmed.{host}.json" for host in shared.hosts}
+    os.unlink(words["b.our.example"])
+    os.mkfifo(words["b.our.example"])
+    os.unlink(words["c.our.example"])
+    os.symlink(words["a.our.example"], words["c.our.example"])
+    assert confirmations(directory, shared) == {"a.our.example": 1}
