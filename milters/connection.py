@@ -22,9 +22,6 @@ from postvouch.values.reply import LATER
 from postvouch.wire import milter
 from postvouch.wire.fault import ProtocolError
 
-LARGE = 1 << 20
-"""A kept body of more octets is judged in a thread: the others should not wait while it is hashed."""
-
 
 @dataclass(slots=True, kw_only=True)
 class House:
@@ -214,8 +211,6 @@ class Connection(asyncio.Protocol):
             daemon_name=macro(b"{daemon_name}"),
         )
         try:
-            if self._gathering.size > LARGE:
-                raise WouldWait
             decision = self._gathering.judge(may_wait=False)
         except WouldWait:
             self._busy = True

@@ -38,13 +38,8 @@ BUG = Decision(verdict=Defer(LATER), code="bug")
 class Handler(Protocol):
     """What judges a message: verify or sign. Replaced as a whole when the configuration changes."""
 
-    max_body: int
-
-    def hashes(self, fields: Sequence[Field]) -> BodyHashes | None:
-        """What is to be made of the body as it arrives; asked when its first chunk is there.
-
-        None: the body is kept as it is, up to ``max_body`` octets.
-        """
+    def hashes(self, fields: Sequence[Field]) -> BodyHashes:
+        """What is to be made of the body as it arrives, and is not kept; asked with its first chunk."""
         ...
 
     def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
@@ -75,16 +70,12 @@ class Gathering:
     """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
 
     __slots__ = (
-        "_address", "_asked", "_began", "_body", "_door", "_fault", "_fields", "_handler", "_hashes",
-        "_header_size", "_helo", "_in_data", "_local", "_login", "_message", "_name", "_number", "_port",
-        "_queue_id", "_recipients", "_sender", "size",
+        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header_size", "_helo",
+        "_in_data", "_local", "_login", "_message", "_name", "_number", "_port", "_queue_id", "_recipients",
+        "_sender",
     )  # fmt: skip
-    size: int
-    """Octets of the body that came so far and are kept."""
-    _asked: bool
     _recipients: list[str]
     _fields: list[Field]
-    _body: list[bytes]
     _hashes: BodyHashes | None
     _fault: Exception | None
     _message: Message
@@ -138,20 +129,14 @@ class Gathering:
             self._fields.append(Field(name, value))
 
     def body(self, chunk: bytes) -> None:
-        """A chunk of the body: hashed or kept. What is above the limit is counted and not kept."""
+        """A chunk of the body: hashed and forgotten."""
         try:
-            if not self._asked:
-                self._asked = True
+            if self._hashes is None:
                 self._hashes = self._handler.hashes(self._fields)
-            if self._hashes is not None:
-                self._hashes.feed(chunk)
-                return
+            self._hashes.feed(chunk)
         except Exception as error:
             # Postfix hears nothing until the end of the message: so does our fault.
             self._fault = error
-        self.size += len(chunk)
-        if self.size <= self._handler.max_body:
-            self._body.append(chunk)
 
     def end(self, *, queue_id: str, login: str, certificate: str, daemon_name: str) -> None:
         """The end of the message, with what the other side says beside it."""
@@ -173,7 +158,6 @@ class Gathering:
                 ),
                 envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
                 fields=tuple(self._fields),
-                body=tuple(self._body),
                 digests=self._hashes.finish() if self._hashes is not None else None,
             )
         except Exception as error:
@@ -186,8 +170,6 @@ class Gathering:
         """
         if self._fault is not None:
             return self.broke(self._fault)
-        if self.size > self._handler.max_body:
-            return Decision(verdict=Defer(LATER), code="body-too-long")
         if self._header_size > MAX_HEADER:
             return Decision(verdict=Defer(LATER), code="header-too-long")
         try:
@@ -225,9 +207,8 @@ class Gathering:
         self._number = -1
         self._handler = self._door.handler
         self._sender, self._queue_id, self._login = "", "", ""
-        self._recipients, self._fields, self._body = [], [], []
-        self._header_size, self.size = 0, 0
-        self._asked, self._in_data = False, False
+        self._recipients, self._fields, self._header_size = [], [], 0
+        self._in_data = False
         self._hashes, self._fault, self._message = None, None, NOTHING
         self._began = time.perf_counter()
 

@@ -47,7 +47,6 @@ class Signer:
         keys: KeyWatch,
         resolver: DnsResolver | None = None,
     ) -> None:
-        self.max_body: int = config.sign.max_body
         self.watch = watch
         self.keys = keys
         self.dns = config.dns
@@ -143,13 +142,9 @@ class Signer:
         facts: tuple[tuple[str, str], ...],
         may_wait: bool,
     ) -> Decision:
-        digests = message.digests
-        if digests is not None:
-            if self._cover.form not in digests:
-                # The key came while the letter was under way, and its body is gone.
-                return Decision(verdict=Defer(LATER), code="key-is-new", facts=facts)
-            if digests[self._cover.form][1] > self.max_body:
-                return Decision(verdict=Defer(LATER), code="body-too-long", facts=facts)
+        if message.digests is not None and self._cover.form not in message.digests:
+            # The key came while the letter was under way, and its body is gone.
+            return Decision(verdict=Defer(LATER), code="key-is-new", facts=facts)
         removed = self._removals(message, author, choice, ring, may_wait)
         added = dkim.sign_all(message, choice.keys, now=now, rules=self._cover)
         facts = (*facts, ("signed", " ".join(f"{key.domain}/{key.selector}" for key in choice.keys)))

@@ -43,7 +43,6 @@ class Verifier:
     """The handler of one configuration."""
 
     def __init__(self, config: Config, log: Log, resolver: DnsResolver) -> None:
-        self.max_body = 0  # no body is kept
         self.resolver = resolver
         self.dns = config.dns
         self._log = log

@@ -31,23 +31,23 @@ from postvouch.values.dns import WouldWait
 from postvouch.values.message import Field, Message
 from postvouch.values.reply import LATER, SPOOF
 
+WHOLE = (False, None)
+
 
 class Obeys:
     """The handler."""
 
     def __init__(self, config: Config) -> None:
-        self.max_body = 100 << 10
         self._host = config.general.hostname
 
     def tick(self) -> None:
         """Nothing to do."""
 
-    def hashes(self, fields: Sequence[Field]) -> BodyHashes | None:
-        """Keep the body, unless X-Hash is there, which may say crash."""
-        asked = [field.value.strip() for field in fields if field.is_named(b"x-hash")]
-        if asked == [b"crash"]:
+    def hashes(self, fields: Sequence[Field]) -> BodyHashes:
+        """Hash the body as it is, unless X-Hash is there."""
+        if any(field.is_named(b"x-hash") for field in fields):
             raise LookupError("X-Hash: crash")
-        return BodyHashes([(True, None)]) if asked else None
+        return BodyHashes([WHOLE])
 
     def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """Do what X-Do says and tell what was seen."""
@@ -58,8 +58,7 @@ class Obeys:
             ("cert", message.client.certificate),
             ("local", str(message.client.local)),
             ("fields", repr([(field.name, field.value) for field in message.fields])),
-            ("octets", str(sum(map(len, message.body)))),
-            ("digests", str(message.digests and len(message.digests))),
+            ("octets", str(message.digests[WHOLE][1] if message.digests else 0)),
             ("port", str(message.client.port)),
         )
         edits: tuple[Edit, ...] = (

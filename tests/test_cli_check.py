@@ -158,7 +158,6 @@ def test_config_shows_every_value_in_force_with_its_place(host, capsys):
     [
         ("general.role", "srs\n"),
         ("map.hard_age", "1w\n"),
-        ("sign.max_body", "100M\n"),
         ("log.debug", "false\n"),
         ("general.internal_hosts", "127.0.0.0/8\n::1/128\n"),
         ("dns.servers", ""),

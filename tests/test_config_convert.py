@@ -42,19 +42,6 @@ def test_a_duration_without_a_clear_unit_is_refused(value):
 
 
 @pytest.mark.parametrize(
-    "value, octets", [(512, 512), ("512", 512), ("64k", 65536), ("50M", 50 << 20), ("1G", 1 << 30)]
-)
-def test_sizes_are_octets_or_have_a_unit(value, octets):
-    assert read("sign.max_body", value) == octets
-
-
-@pytest.mark.parametrize("value", ["50 M", "-5", "1.5M", "5T", True, 1.5, -1, 0])
-def test_no_other_size_is_taken(value):
-    with pytest.raises(Wrong):
-        read("sign.max_body", value)
-
-
-@pytest.mark.parametrize(
     "value", ["unix:/run/x.sock", "inet:127.0.0.1:8891", "inet:[::1]:8891", "inet:mx.our.example:1"]
 )
 def test_sockets_are_unix_paths_or_host_and_port(value):
@@ -205,12 +192,6 @@ def test_every_default_is_itself_a_legal_value(name):
 def test_durations_are_shown_as_they_can_be_read(seconds):
     setting = replace(ALL["map.hard_age"], least=0)
     assert convert(show(float(seconds), kinds.Duration).strip('"'), setting, pytest.fail) == seconds
-
-
-@given(st.integers(0, 1 << 50))
-def test_sizes_are_shown_as_they_can_be_read(octets):
-    setting = replace(ALL["sign.max_body"], least=0)
-    assert convert(show(octets, kinds.Size).strip('"'), setting, pytest.fail) == octets
 
 
 @given(

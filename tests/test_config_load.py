@@ -49,8 +49,6 @@ role = "srs"
 domains = ["Our.Example", "bücher.example"]
 [map]
 refresh = "10m"
-[sign]
-max_body = "64k"
 [[sign.key]]
 domain = "our.example"
 selector = "2026"
@@ -61,7 +59,6 @@ subdomains = true
     )
     assert config.general.domains == ("our.example", "xn--bcher-kva.example")
     assert config.map.refresh == 600
-    assert config.sign.max_body == 65536
     assert [(k.domain, k.selector, k.file, k.subdomains) for k in config.sign.key] == [
         ("our.example", "2026", "/nowhere/key.pem", True)
     ]

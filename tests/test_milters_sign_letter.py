@@ -198,12 +198,6 @@ def test_a_key_that_came_after_the_body_lets_the_letter_wait(scene: Scene) -> No
     assert scene.decide(after, letter(FROM)).code == "ok"
 
 
-def test_a_body_beyond_the_limit_is_deferred_where_it_would_be_signed(scene: Scene) -> None:
-    signer = scene.signer("max_body = 10")
-    assert scene.decide(signer, letter(FROM)).code == "body-too-long"
-    assert scene.decide(signer, letter(STRANGER)).verdict == Accept()
-
-
 def test_our_own_signature_in_another_form_is_recognized_though_the_body_is_gone(scene: Scene) -> None:
     first = scene.signer('canonicalization = "simple/simple"')
     message = letter(FROM)

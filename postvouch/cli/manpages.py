@@ -117,7 +117,6 @@ def _configuration() -> Page:
     page.terms(
         [
             ("duration", 'A number with its unit: "100s", "5m", "2h", "5d", "3w".'),
-            ("size", 'Octets, or a number with k, M or G: 512, "64k", "50M".'),
             ("socket", '"unix:/path", or "inet:host:port".'),
             ("network", 'An address or "address/length"; names are not allowed.'),
             ("domain", "A domain name, in Unicode or in A-labels; case and a last dot do not matter."),

@@ -18,8 +18,6 @@ from postvouch.values.network import is_network
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)([smhdw])")
 _SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_SIZE = re.compile(r"([0-9]{1,18})([kMG]?)B?")
-_OCTETS = {"G": 1 << 30, "M": 1 << 20, "k": 1 << 10, "": 1}
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _MOST_SOCKET_PATH = 107  # sun_path holds 108 octets with its last NUL (unix(7))
 
@@ -44,8 +42,6 @@ def convert(value: object, setting: Setting, warn: Warn) -> Any:
         if isinstance(value, bool) or not isinstance(value, int):
             raise Wrong(f"{_said(value)} where a whole number is meant")
         return _within(value, setting)
-    if setting.kind is kinds.Size and isinstance(value, int) and not isinstance(value, bool):
-        return _within(value, setting)
     if setting.kind is kinds.Duration and isinstance(value, int | float) and not isinstance(value, bool):
         raise Wrong(f'a duration needs its unit: "{value}s", or m, h, d, w')
     if not isinstance(value, str):
@@ -64,13 +60,11 @@ def _text(value: str, setting: Setting, warn: Warn) -> Any:
         raise Wrong(f'"{value}" is none of {", ".join(known)}{did_you_mean(value, known)}')
     if kind is kinds.Duration:
         return _within(_duration(value), setting)
-    if kind is kinds.Size:
-        return _within(_size(value), setting)
     if kind is kinds.Network or (kind is kinds.Host and is_network(value)):
         return _network(value, warn)
     checks: dict[Any, Callable[[str], str]] = {
         kinds.Domain: _domain,
-        kinds.Host: _host,
+        kinds.Host: host_name,
         kinds.AuthorPattern: _author_pattern,
         kinds.Socket: _socket,
         kinds.SecretPath: _path,
@@ -110,13 +104,6 @@ def _duration(value: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def _size(value: str) -> int:
-    found = _SIZE.fullmatch(value.strip())
-    if found is None:
-        raise Wrong(f'"{value}" is no size: write octets, or "64k", "50M", "1G"')
-    return int(found[1]) * _OCTETS[found[2]]
-
-
 def _domain(value: str) -> str:
     try:
         return parse_domain(value)
@@ -124,8 +111,8 @@ def _domain(value: str) -> str:
         raise Wrong(f'"{value}" is no domain: {error}') from None
 
 
-def _host(value: str) -> str:
-    """A host name, or a domain with a dot before it; a whole top-level domain is nobody's."""
+def host_name(value: str) -> str:
+    """A host name, or a domain with a dot before it; a whole top-level domain is nobody's. Raises Wrong."""
     dot, name = value[: value.startswith(".")], value.removeprefix(".")
     try:
         name = parse_domain(name)
@@ -199,7 +186,7 @@ def _socket(value: str) -> str:
 
 
 def show(value: Any, kind: Any = str) -> str:
-    """A value as it would be written in the file: durations and sizes in the largest unit that is exact."""
+    """A value as it would be written in the file: durations in the largest unit that is exact."""
     if isinstance(value, tuple | list):
         return "[" + ", ".join(show(each, kind) for each in value) + "]"
     if isinstance(value, bool):
@@ -209,9 +196,6 @@ def show(value: Any, kind: Any = str) -> str:
             if value and value % seconds == 0:
                 return f'"{int(value) // seconds}{unit}"'
         return f'"{value:.9f}'.rstrip("0").rstrip(".") + 's"'
-    if kind is kinds.Size:
-        unit = next(unit for unit, octets in _OCTETS.items() if value % octets == 0)
-        return f'"{value // _OCTETS[unit]}{unit}"' if unit and value else str(value)
     if isinstance(value, int | float):
         return f"{value:g}" if isinstance(value, float) else str(value)
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -20,8 +20,7 @@ _HEAD = """\
 # joined.
 #
 # "postvouch check" names every problem with its line; "postvouch config" shows what is in force.
-# Durations are "100s", "5m", "2h", "5d", "3w"; sizes are octets or "64k", "50M"; sockets are
-# "unix:/path" or "inet:host:port".
+# Durations are "100s", "5m", "2h", "5d", "3w"; sockets are "unix:/path" or "inet:host:port".
 """
 
 

@@ -8,7 +8,6 @@ from dataclasses import field
 from typing import Any, NewType
 
 Duration = NewType("Duration", float)
-Size = NewType("Size", int)
 Socket = NewType("Socket", str)
 SecretPath = NewType("SecretPath", str)
 Domain = NewType("Domain", str)
@@ -39,7 +38,7 @@ def setting(
 
     ``example`` is shown, commented out, in the example file where the default alone says too little;
     ``required`` is for settings of [[tables]] that must not be left out.
-    ``limits`` are ``least`` (0 unless given) and ``most``, for numbers, sizes (octets), durations (seconds).
+    ``limits`` are ``least`` (0 unless given) and ``most``, for numbers and durations (seconds).
     """
     return field(
         default=default,

@@ -3,8 +3,8 @@
 The loader, the commented example file, the man page and ``postvouch config`` all read ``Config`` and nothing
 else. A class is a TOML table of the lower-case name in ``Config``; a field is a key; ``doc`` is the manual
 text. Types say how a value is written: ``Duration`` is seconds, written "100s", "5m", "2h", "5d", "3w";
-``Size`` is octets, written 512, "64k", "50M"; ``Socket`` is "unix:/path" or "inet:host:port"; ``SecretPath``
-a file that nobody but its owner and group may read.
+``Socket`` is "unix:/path" or "inet:host:port"; ``SecretPath`` a file that nobody but its owner and group may
+read.
 """
 
 # ruff: noqa: RUF009 - setting() is dataclasses.field() with a manual

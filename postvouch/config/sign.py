@@ -12,7 +12,6 @@ from postvouch.config.kinds import (
     Endpoint,
     Network,
     SecretPath,
-    Size,
     Socket,
     setting,
 )
@@ -136,6 +135,3 @@ class Sign:
         Duration(30 * 86400), "How long a revoked record (an empty p=) stays before it may be deleted."
     )
     expire: Duration = setting(Duration(0), 'Signatures carry x= this far ahead; "0s" for no x=.')
-    max_body: Size = setting(
-        Size(100 << 20), "Longer bodies are deferred; keep it above message_size_limit.", least=1
-    )

@@ -39,11 +39,9 @@ _REPLIES = frozenset(b"Ocimy")
 class _Handler:
     """Refuses some, edits some."""
 
-    max_body = 1000
-
-    def hashes(self, fields: object) -> BodyHashes | None:
-        """Keep the body."""
-        return None
+    def hashes(self, fields: object) -> BodyHashes:
+        """As the signer does."""
+        return BodyHashes([(True, None)])
 
     def handle(self, message: Message, *, may_wait: bool = True) -> Decision:
         """By the number of fields."""
