@@ -64,8 +64,8 @@ def workers() -> Any:
 def engine() -> Any:
     """Which of the two doors a milter opens."""
     return setting(
-        "pymilter",
-        "What speaks with Postfix. pymilter: Sendmail's libmilter, a thread a connection. native: our own, "
-        "one loop a worker, on uvloop where that is installed.",
-        choices=("pymilter", "native"),
+        "native",
+        "What speaks with Postfix. native: our own, one loop a worker, on uvloop where that is installed. "
+        "pymilter: Sendmail's libmilter, a thread a connection.",
+        choices=("native", "pymilter"),
     )

@@ -28,7 +28,7 @@ postfix postfix-lmdb postfix-pcre dovecot-core swaks libnet-ssleay-perl libauthe
 opendkim opendkim-tools opendmarc dbconfig-no-thanks postfix-policyd-spf-perl
 slapd ldap-utils redis-server redis-tools knot knot-dnsutils nsd unbound rspamd spamassassin
 python3-click python3-cryptography python3-dkim python3-dnspython python3-idna python3-ldap3 python3-milter
-python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-spf python3-yaml
+python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-spf python3-uvloop python3-yaml
 """.split()  # noqa: SIM905
 
 # For tests of a Python that the host lacks; servers that the unit tests play with, never started as services.
