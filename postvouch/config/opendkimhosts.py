@@ -1,13 +1,14 @@
-"""OpenDKIM's InternalHosts as networks.
+"""OpenDKIM's InternalHosts as networks and names.
 
-OpenDKIM compares the text of addresses, the longest prefix first, and "!" excludes; the names of clients are
-looked up as well. Here hosts are networks and nothing else.
+OpenDKIM compares the text of addresses, the longest prefix first, and "!" excludes. The name of a client, as
+Postfix found it to lead back to the address, is looked up as well, and each ".parent" of it.
 """
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import TypeVar
 
+from postvouch.config.convert import Wrong, host_name
 from postvouch.config.opendkim import DataSet
 from postvouch.config.opendkimledger import Ledger
 from postvouch.values.network import Network
@@ -17,8 +18,9 @@ _LOOPBACK = (ip_network("127.0.0.1"), ip_network("::1"))
 
 
 def internal_hosts(hosts: DataSet, directive: str, ledger: Ledger) -> tuple[str, ...]:
-    """The networks of a data set of hosts; what is none is named."""
+    """The networks and names of a data set of hosts; what cannot be carried is named."""
     found: list[tuple[bool, Network]] = []
+    names: dict[str, None] = {}
     for row in hosts.rows:
         excluded = row.key.startswith("!")
         text = row.key.removeprefix("!").lower()
@@ -29,9 +31,11 @@ def internal_hosts(hosts: DataSet, directive: str, ledger: Ledger) -> tuple[str,
         try:
             network = ip_network(plain, strict=False)
         except ValueError:
-            what = "a pattern" if "*" in text else "a name"
-            hint = f"write the addresses of {text.lstrip('.')} into general.internal_hosts"
-            ledger.lost(row.where, directive, f"{row.key}: {what}, and postvouch goes by addresses; {hint}")
+            why = _no_name(text, excluded)
+            if why:
+                ledger.lost(row.where, directive, f"{row.key}: {why}")
+            else:
+                names[host_name(text)] = None
             continue
         if plain not in (f"{network.network_address}/{network.prefixlen}", _single(network)):
             reason = "OpenDKIM compares the text, so that it never fitted a client"
@@ -40,7 +44,20 @@ def internal_hosts(hosts: DataSet, directive: str, ledger: Ledger) -> tuple[str,
             ledger.lost(row.where, directive, f"{row.key}: all clients; strangers' mail would be signed")
         else:
             found.append((excluded, network))
-    return tuple(_text(each) for each in _without(found))
+    return (*(_text(each) for each in _without(found)), *names)
+
+
+def _no_name(text: str, excluded: bool) -> str:
+    """Why this cannot be a name of general.internal_hosts, "" where it can."""
+    if excluded:
+        return f"names are not excluded here; list those beside {text} one by one"
+    if "*" in text:
+        return "OpenDKIM knows no patterns here, so it never fitted a client; write .DOMAIN for all below"
+    try:
+        host_name(text)
+    except Wrong as error:
+        return str(error)
+    return ""
 
 
 def _without(hosts: Iterable[tuple[bool, Network]]) -> list[Network]:
