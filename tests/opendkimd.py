@@ -37,7 +37,7 @@ class LibmilterPostfix(Postfix):
         if self.protocol & _LEFT_OUT[command]:
             return
         self._raw(command, payload)
-        if not self.protocol & NO_REPLY.get(command, miltertest.SMFIP_NR_EOH):
+        if not self.protocol & NO_REPLY[command]:
             word, values = self._milter.recv()
             if word != miltertest.SMFIR_CONTINUE:
                 raise _Done(word, values)
@@ -46,7 +46,6 @@ class LibmilterPostfix(Postfix):
         """As Postfix sends it, the end of the header included."""
         blank = bool(self.protocol & miltertest.SMFIP_HDR_LEADSPC)
         super().content([(name, value if blank else value.removeprefix(b" ")) for name, value in header])
-        self.send(b"N", b"")
         for start in range(0, len(body), 65535):
             self.send(b"B", body[start : start + 65535])
 
