@@ -17,10 +17,11 @@ from postvouch.config.sign import Sign
 
 SOURCES = ("opendkim",)
 MAX_OCTETS = 16 << 20
+_EXISTS = "{}: exists already; it is not overwritten"
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--from", "source", type=click.Choice(SOURCES), help="What FILE is. Default: found out.")
 @click.option(
     "-o",
@@ -62,6 +63,8 @@ def import_(
     is named on standard error as "file:line: directive: text", and the exit status is then 1. What became of
     every line stands at the end of the configuration. Neither OpenDKIM's files nor Postfix's are changed.
     """
+    if target is not None and os.path.lexists(target):  # before any key is copied
+        raise output.Failure(output.UNAVAILABLE, _EXISTS.format(target))
     try:
         settings = parse(str(file), read_text)
     except OSError as error:
@@ -116,7 +119,7 @@ def _write(target: Path, text: str) -> None:
         with target.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
-        raise output.Failure(output.UNAVAILABLE, f"{target}: exists already; it is not overwritten") from None
+        raise output.Failure(output.UNAVAILABLE, _EXISTS.format(target)) from None
     except OSError as error:
         raise output.Failure(output.UNAVAILABLE, f"{target}: cannot be written: {error.strerror}") from None
 
