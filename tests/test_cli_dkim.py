@@ -18,7 +18,7 @@ from servers import program
 from postvouch.cli import genkey as verb
 from postvouch.cli.main import run
 from postvouch.cli.zonefile import ZoneFile
-from postvouch.host import rotation
+from postvouch.host import keyfolder, rotation
 from postvouch.sign import record as records
 from postvouch.sign.keys import parse_pem
 from postvouch.sign.rotation import Key, Rotation, State
@@ -58,7 +58,7 @@ def test_a_key_is_made_and_its_table_can_be_pasted(tmp_path, capsys):
 
 @pytest.mark.parametrize("group", [grp.getgrgid(1).gr_name, "no-such-group"])
 def test_only_we_and_the_signer_can_read_the_key_and_all_may_read_its_record(tmp_path, monkeypatch, group):
-    monkeypatch.setattr(verb, "GROUP", group)
+    monkeypatch.setattr(keyfolder, "GROUP", group)
     assert genkey(tmp_path / "keys", "-s", "a") == 0
     folder = tmp_path / "keys" / "our.example"
     given = os.geteuid() == 0 and group != "no-such-group"
@@ -363,3 +363,25 @@ def test_records_of_templated_and_managed_keys_have_the_selectors_of_today(keys,
     text = capsys.readouterr().out
     assert b"k=rsa" in lookup(text, "2024-r._domainkey.our.example")[0]
     assert b"k=ed25519" in lookup(text, "a-ed25519._domainkey.our.example")[0]
+
+
+def test_a_configuration_that_cannot_be_read_is_not_guessed(tmp_path, capsys):
+    missing, junk = tmp_path / "none.toml", tmp_path / "junk.toml"
+    junk.write_text("[general]\ndomains = [our.example]\n")
+    for which in (["genkey", "-d", "our.example"], ["record", "-d", "our.example"], ["list"], ["testkey"]):
+        assert run(["dkim", *which, "--config", str(missing)]) == 78
+        assert f"{missing}: cannot be read: No such file or directory" in capsys.readouterr().err
+        assert run(["dkim", *which, "--config", str(junk)]) == 78
+        assert capsys.readouterr().err == f"{junk}:2: not TOML: invalid value (text stands in quotes)\n"
+
+
+def test_a_configuration_with_problems_is_used_as_far_as_it_goes_and_they_are_mentioned(tmp_path, capsys):
+    path = tmp_path / "postvouch.toml"
+    path.write_text(f'[sign]\nkey_directory = "{tmp_path}"\nkey_direktory = "x"\n')
+    assert (
+        run(["dkim", "genkey", "-d", "our.example", "-s", "s", "--type", "ed25519", "--config", str(path)])
+        == 0
+    )
+    said = capsys.readouterr()
+    assert said.err.endswith(f" in the configuration; see: postvouch check --config {path}\n")
+    assert tomllib.loads(said.out)["sign"]["key"][0]["file"] == f"{tmp_path}/our.example/s.pem"

@@ -320,6 +320,8 @@ def test_a_key_file_that_is_missing_or_none_does_not_hide_the_record(ask: Asker,
     (tmp_path / "no.pem").write_text("no key\n")
     (tmp_path / "no.pem").chmod(0o600)
     assert ask.run("-d", "our.example", "-s", "good", "-k", str(tmp_path / "no.pem"))[0] == 12
+    # What cannot be looked at is not missing: this, or a folder that is closed to who asks.
+    assert ask.run("-d", "our.example", "-s", "good", "-k", str(tmp_path / ("n" * 300)))[0] == 12
 
 
 def test_without_a_private_key_the_record_is_judged_alone(ask: Asker, tree: Tree, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 ``--selector`` and ``--directory`` are None where they were not given; the configuration has their defaults.
 """
 
+import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,8 +61,22 @@ def which_key(function: output.F) -> output.F:
 
 
 def settings(path: Path | None) -> Config:
-    """The configuration as far as it can be read: keys are made, and looked at, before it is sound."""
-    return examine(path).settings
+    """The configuration as far as it is sound: keys are made, and looked at, before it is.
+
+    A file that is no TOML at all, or closed to us, ends the command, and so does one that was named and is
+    not there: what it says of keys is not to be guessed.
+    """
+    report = examine(path)
+    unread = [file for file in report.unread if path is not None or os.path.lexists(file)]
+    if unread:
+        names = set(map(str, unread))
+        text = "\n".join(str(each) for each in report.problems if each.file in names)
+        raise output.Failure(output.CONFIG, text)
+    if report.problems and not report.unread:
+        count = f"{len(report.problems)} problem{'s'[: len(report.problems) > 1]}"
+        where = f" --config {shlex.quote(str(path))}" if path else ""
+        click.echo(f"warning: {count} in the configuration; see: postvouch check{where}", err=True)
+    return report.settings
 
 
 def key_directory(config: Config, given: Path | None) -> Path:

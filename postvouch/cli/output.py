@@ -72,7 +72,7 @@ def config_option(function: F) -> F:
         "--config",
         "path",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # whether it is, the reader says, with what to do
         help=f"Configuration file; conf.d/*.toml beside it is read too. Default: {DEFAULT_PATH}",
     )
     return option(function)

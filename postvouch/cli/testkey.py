@@ -44,7 +44,7 @@ _AT_ONCE = 8
     help="Trusted DS or DNSKEY records, as in unbound's root.key. Default: the resolver's word on the root.",
 )  # fmt: skip
 @click.option(
-    "-x", "--config", "path", metavar="FILE", type=click.Path(path_type=Path),
+    "-x", "--config", "path", metavar="FILE", type=click.Path(path_type=Path, readable=False),
     help=f"Configuration file; conf.d/*.toml beside it is read too. Default: {DEFAULT_PATH}",
 )  # fmt: skip
 @output.json_option
@@ -139,11 +139,11 @@ def _load(file: str) -> tuple[PrivateKey | None, Fault | None]:
         return load_key(file), None
     except KeyProblem as problem:
         text = str(problem)
-    if not Path(file).exists():
-        return None, Fault(Finding.KEY_MISSING, text)
     try:
         with Path(file).open("rb") as opened:
             key = parse_pem(opened.read(MAX_FILE_OCTETS), file) if Path(file).is_file() else None
+    except FileNotFoundError:
+        return None, Fault(Finding.KEY_MISSING, text)
     except (OSError, KeyProblem):
         key = None
     # A key that is fine by itself lies where it is not safe.

@@ -37,6 +37,7 @@ class Report:
     """What came of reading. ``config`` is None if there are problems; ``places``: where each is set.
 
     ``settings`` is what could be read, problems or not: for the defaults of tools, and for looking at keys.
+    ``unread``: those of ``files`` of which nothing could be read.
     """
 
     config: Config | None
@@ -44,6 +45,7 @@ class Report:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     files: tuple[Path, ...]
+    unread: tuple[Path, ...]
     places: dict[str, tuple[Where, ...]]
 
 
@@ -77,6 +79,7 @@ def examine(path: Path | None = None) -> Report:
         problems=problems,
         warnings=tuple(dict.fromkeys(notes.warnings)),
         files=files,
+        unread=tuple(unread),
         places={name: tuple(wheres) for name, wheres in gathered.places.items()},
     )
 
