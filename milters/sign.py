@@ -33,7 +33,8 @@ from postvouch.values.network import internal_hosts, networks
 from postvouch.values.reply import LATER
 
 MANY_FIELDS = 500
-"""A letter with more keeps nobody else waiting: it takes a thread."""
+MANY_OCTETS = 256 << 10
+"""A letter with more in its header keeps nobody else waiting: it takes a thread."""
 
 
 class Signer:
@@ -87,8 +88,8 @@ class Signer:
         """Sign one letter, or say why not."""
         if not self._config.general.role:
             return Decision(verdict=Accept(), code="no-role")
-        if not may_wait and len(message.fields) > MANY_FIELDS:
-            raise WouldWait("many fields")
+        if not may_wait and _is_large(message.fields):
+            raise WouldWait("a large header")
         ring = self.keys.ring
         decision = self._decide(message, ring, may_wait)
         if self._sealer is None or not self._sealer.concerns(message):
@@ -199,6 +200,10 @@ def _ours(config: Config) -> frozenset[str]:
     """Our domains, those of rewritten senders included: a From: in them is what SPF would align with."""
     rewritten = (config.srs.domain, config.srs.unproven_domain) if config.general.role == "srs" else ()
     return frozenset(filter(None, (*config.general.domains, *rewritten)))
+
+
+def _is_large(fields: Sequence[Field]) -> bool:
+    return len(fields) > MANY_FIELDS or sum([len(field.value) for field in fields]) > MANY_OCTETS
 
 
 def _author_of(fields: Sequence[Field]) -> Author:

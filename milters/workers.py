@@ -179,16 +179,21 @@ def _work(
         signal.pthread_kill(main, STOP)
 
     def tick() -> None:
-        while not ended.wait(TICK_S):
-            try:
-                door.handler.tick()
-            except Exception as error:
-                log.exception("", error)
-                door.metrics.bug()
+        try:
+            door.handler.tick()
+        except Exception as error:
+            log.exception("", error)
+            door.metrics.bug()
 
+    def go_on_ticking() -> None:
+        while not ended.wait(TICK_S):
+            tick()
+
+    # What the parent hands on is as old as the parent: keys that have been withdrawn since, former names.
+    tick()
     main = threading.get_ident()
     threading.Thread(target=serve, name="engine", daemon=True).start()
-    threading.Thread(target=tick, name="tick", daemon=True).start()
+    threading.Thread(target=go_on_ticking, name="tick", daemon=True).start()
     while True:
         caught = signal.sigwait({signal.SIGUSR1, STOP, signal.SIGTERM, signal.SIGINT})
         if ended.is_set():

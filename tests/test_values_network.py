@@ -41,7 +41,9 @@ def test_any_text_has_an_answer(text: str) -> None:
     within(text, LISTED)
 
 
-OURS = internal_hosts(["192.0.2.0/24", "2001:db8::25", "lists.our.example", ".crm.our.example"])
+OURS = internal_hosts(
+    ["192.0.2.0/24", "2001:db8::25", "lists.our.example", "kiosk.our.example", ".crm.our.example"]
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,7 @@ OURS = internal_hosts(["192.0.2.0/24", "2001:db8::25", "lists.our.example", ".cr
         ("203.0.113.9", "evilcrm.our.example", ""),
         ("203.0.113.9", "lists.our.example.evil.example", ""),
         ("203.0.113.9", "unknown", ""),
+        ("203.0.113.9", "\N{KELVIN SIGN}iosk.our.example", ""),
         ("203.0.113.9", "", ""),
         ("", "", ""),
     ],

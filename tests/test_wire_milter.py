@@ -119,6 +119,16 @@ def test_macros_that_are_not_pairs_are_malformed(data: bytes) -> None:
         Macros().define(data)
 
 
+def test_macros_without_end_are_not_kept() -> None:
+    # A megabyte of tiny ones, for each of seven stages, would be a hundred of objects on one connection.
+    macros = Macros()
+    macros.define(b"M" + b"i\0" + b"x" * (milter.MAX_MACROS - 5) + b"\0")
+    assert len(macros.get(b"i")) == milter.MAX_MACROS - 5
+    with pytest.raises(ProtocolError, match="macros of more than"):
+        macros.define(b"M" + b"".join(b"%05x\0\0" % number for number in range(10_000)))
+    assert len(macros.get(b"i")) == milter.MAX_MACROS - 5
+
+
 @given(st.binary(max_size=60))
 def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
     for read in (Options.read, Macros().define, milter.field, milter.first, milter.client):

@@ -60,7 +60,9 @@ class Hosts:
         if network is not None:
             return str(network)
         name = client.name.lower().rstrip(".")
-        if not self.names or name == "unknown" or len(name) > _LONGEST_NAME:
+        # The Kelvin sign is a "k" in lower case, and no host has it.
+        is_name = client.name.isascii() and len(name) <= _LONGEST_NAME
+        if not self.names or name == "unknown" or not is_name:
             return ""
         if name in self.names:
             return name

@@ -14,6 +14,9 @@ from postvouch.wire.fault import ProtocolError
 MAX_SIZE = 1 << 20
 """Octets of one packet. Body chunks have 65535, a header field what Postfix's header_size_limit lets in."""
 
+MAX_MACROS = 64 << 10
+"""Octets of the macros of one stage; those that we ask for have some hundred, and as objects many more."""
+
 VERSION = 6
 
 # Commands, as the first octet of a packet reads.
@@ -124,11 +127,13 @@ class Macros:
     def define(self, data: bytes) -> None:
         """Take the data of a MACROS command, which comes before the command that it belongs to.
 
-        ProtocolError "malformed". Macros for commands that are no stage are passed over.
+        ProtocolError "malformed", "too-long". Macros for commands that are no stage are passed over.
         """
         stage = STAGES.get(data[0]) if data else None
         if stage is None:
             return
+        if len(data) > MAX_MACROS:
+            raise ProtocolError("too-long", f"macros of more than {MAX_MACROS} octets")
         words = data[1:].split(b"\0")
         if words.pop() or len(words) % 2:
             raise ProtocolError("malformed", "macros that are not pairs of strings")
