@@ -118,8 +118,8 @@ class Signer:
             published=self.resolver.for_message(self.dns.timeout, may_wait=may_wait),
         )
         match choice:
-            case choose.Signing(reason=reason):
-                self._log.debug(message.queue_id, f"signed for {reason}")
+            case choose.Signing(origin=origin):
+                facts = (*facts, ("origin", origin))
                 return self._sign(message, author, choice, ring, now=now, facts=facts, may_wait=may_wait)
             case choose.Refusal(reply=reply, code=code, reason=reason):
                 self._log.debug(message.queue_id, reason)

@@ -17,7 +17,7 @@ from postvouch.auth import dkim as verifier
 from postvouch.auth.result import Result
 from postvouch.config.load import load
 from postvouch.directory import files, snapshot
-from postvouch.host.keyfiles import write_new
+from postvouch.host.keyfolder import write_new
 from postvouch.host.keywatch import KeyWatch
 from postvouch.host.log import Log
 from postvouch.milters import sign
@@ -151,7 +151,8 @@ def test_a_login_that_owns_its_from_is_signed_and_everybody_can_verify_it(
     assert (finding.result, finding.d, finding.s) == (Result.PASS, "our.example", "s1")
     assert dkimpy.verify(octets(message), dnsfunc=lambda *args, **kwargs: text.encode())
     line = daemon.wait_for("4Sign: ")[0]
-    assert ", login=bob, author=<bob@our.example>, signed=our.example/s1, action=accept, reason=ok, " in line
+    assert ", login=bob, author=<bob@our.example>, origin=login, signed=our.example/s1, action=accept" in line
+    assert ", reason=ok, " in line
 
 
 def test_a_role_address_is_signed_for_its_members(submission: Postfix) -> None:
@@ -180,6 +181,28 @@ def test_a_bounce_made_here_is_signed(shared: tuple[Daemon, str]) -> None:
         cleanup.connect("localhost", "127.0.0.1", 0)
         outcome = cleanup.message(letter(b"MAILER-DAEMON@our.example"), BODY, sender=b"")
         assert len(outcome.inserted("DKIM-Signature")) == 1
+
+
+each_engine = pytest.mark.parametrize("engine", ["pymilter", "native"])
+
+
+@each_engine
+def test_a_worker_that_takes_the_place_of_another_begins_with_the_keys_of_today(
+    tmp_path: Path, engine: str
+) -> None:
+    # The parent forks it, and what the parent has is as old as the daemon: a key that was withdrawn since.
+    prepare(tmp_path)
+    with start(tmp_path, extra=f'engine = "{engine}"\nworkers = 1') as daemon:
+        private, pem = generate("rsa")
+        write_new(str(tmp_path / "new.pem"), pem)
+        os.replace(tmp_path / "new.pem", tmp_path / "s1.pem")
+        daemon.wait_for("keys have changed on disk and are in use")
+        os.kill(daemon.workers(1)[0], signal.SIGKILL)
+        with Postfix(daemon.path) as connection:
+            connection.connect("host.our.example", "198.51.100.7")
+            message = received(connection.message(letter(), BODY), letter(), BODY)
+        resolver = zone(f"s1._domainkey.our.example TXT {''.join(record.strings(private))}")
+        assert [each.result for each in verifier.verify(message, resolver, time.time())] == [Result.PASS]
 
 
 def test_names_that_change_on_disk_are_used_soon(tmp_path: Path) -> None:
@@ -218,9 +241,6 @@ def test_a_daemon_without_its_key_starts_says_so_and_defers(tmp_path: Path) -> N
         assert smtpd.message(letter(b"x@far.example"), BODY, queue_id="4Other").word == "c"
         assert "action=defer, reason=key-problem" in daemon.wait_for("4NoKey: from=")[0]
         assert "no PEM private key" in daemon.wait_for("mail that needs it is deferred")[0]
-
-
-each_engine = pytest.mark.parametrize("engine", ["pymilter", "native"])
 
 
 @each_engine
@@ -343,7 +363,9 @@ def test_without_a_role_nothing_is_signed(tmp_path: Path) -> None:
 def test_an_internal_host_is_signed_and_named_in_the_facts(tmp_path: Path) -> None:
     decision = handled(tmp_path, role="relay", client=Client(address="198.51.100.4"), names=False)
     assert decision.code == "ok"
-    assert dict(decision.facts) == {"author": "<bob@our.example>", "signed": "our.example/s1"}
+    assert dict(decision.facts) == {
+        "author": "<bob@our.example>", "origin": "internal host 198.51.100.0/24", "signed": "our.example/s1",
+    }  # fmt: skip
     assert [type(edit) for edit in decision.edits] == [InsertField]
 
 

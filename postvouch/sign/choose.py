@@ -25,7 +25,7 @@ from postvouch.values.address import (
 from postvouch.values.dns import Resolver
 from postvouch.values.domain import owned
 from postvouch.values.message import Client, Message
-from postvouch.values.network import NOBODY, Hosts, Network, is_network, within
+from postvouch.values.network import NOBODY, Hosts, Network, within
 from postvouch.values.reply import AUTHOR_NOT_OWNED, AUTHOR_UNCLEAR, KEY_PROBLEM, LATER, Reply
 
 Owns = Callable[[str, Address], bool | None]
@@ -53,10 +53,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """Sign with each of ``keys`` (at least one). ``reason`` names the proof of origin."""
+    """Sign with each of ``keys`` (at least one). ``origin``: the proof, by the rule that gave it."""
 
     keys: tuple[SigningKey, ...]
-    reason: str
+    origin: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def choose(
     missing = unsigned(message, keys.keys, now=now, published=published)
     if not missing:
         return NotSigned(code="already-signed", reason="it carries our signature, and that holds")
-    return Signing(keys=missing, reason=matched)
+    return Signing(keys=missing, origin=matched)
 
 
 def _unclear(
@@ -188,22 +188,21 @@ def _is_gated(origin: _Origin, rules: Rules) -> bool:
 
 
 def _origin(client: Client, rules: Rules) -> tuple[_Origin, str]:
-    """Where the letter came from, and the rule that says so.
+    """Where the letter came from, and the rule that says so; who it was, the line says already.
 
     A host that is vouching and anything else but the place of a login is vouching, the strictest.
     """
     if client.login:
-        return _Origin.LOGIN, f"login {client.login}"
+        return _Origin.LOGIN, "login"
     if client.local:
         return _Origin.LOCAL, "local pickup"
     network = within(client.address, rules.vouching)
     if network is not None:
-        return _Origin.VOUCHING, f"vouching host {client.address} in {network}"
+        return _Origin.VOUCHING, f"vouching host {network}"
     # The Kelvin sign is a "k" in lower case, and no host has it.
     if client.certificate.isascii() and client.certificate.lower() in rules.certificates:
         return _Origin.CERTIFICATE, f"client certificate {client.certificate}"
     rule = rules.internal.rule(client)
     if rule:
-        host = client.address if is_network(rule) else client.name
-        return _Origin.INTERNAL, f"internal host {host} in {rule}"
+        return _Origin.INTERNAL, f"internal host {rule}"
     return _Origin.STRANGER, ""
