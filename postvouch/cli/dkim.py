@@ -9,11 +9,17 @@ from postvouch.cli.rotate import rotate
 from postvouch.cli.testkey import testkey
 
 
-@click.group(no_args_is_help=False)
+class _InOrder(click.Group):
+    """Its verbs in the order of a key's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, no_args_is_help=False, short_help="Make, publish, test and rotate signing keys.")
 def dkim() -> None:
-    """Make signing keys, print their DNS records, see what is published."""
+    """Make signing keys, print their DNS records, see what is published, replace them in time."""
 
 
-# In the order of a key's life.
 for _verb in (genkey, record, list_keys, testkey, rotate):
     dkim.add_command(_verb)

@@ -4,8 +4,6 @@ Takes what opendkim-genkey takes; three things are better here. The owner name i
 zone, nothing is ever overwritten, and a key that verifiers would not accept is not made.
 """
 
-import contextlib
-import grp
 import os
 import shlex
 from collections.abc import Callable
@@ -19,12 +17,12 @@ from postvouch import __version__
 from postvouch.cli import dkimkey, output
 from postvouch.config.convert import show
 from postvouch.config.load import DEFAULT_PATH
-from postvouch.host.keyfiles import load_key, make_folder, write_new
+from postvouch.host.keyfiles import load_key
+from postvouch.host.keyfolder import GROUP, group_id, make_folder, write_key, write_new
 from postvouch.sign import record as records
 from postvouch.sign import recordforms
 from postvouch.sign.keys import MAX_RSA_BITS, MIN_RSA_BITS, KeyProblem, PrivateKey, generate
 
-GROUP = "postvouch"
 EVERYWHERE_BITS = 4096
 
 # What Getopt::Long lets its users write.
@@ -52,7 +50,10 @@ def _renamed(option: str) -> str:
     return _OLD_NAMES.get(option, option)
 
 
-@click.command(context_settings={"help_option_names": ["--help"], "token_normalize_func": _renamed})
+@click.command(
+    short_help="Make a private key and its DNS record.",
+    context_settings={"help_option_names": ["--help"], "token_normalize_func": _renamed},
+)
 @dkimkey.which_key
 @click.option(
     "--type",
@@ -121,9 +122,12 @@ def genkey(
         news.append(
             _New(record=ours, private=private, pem=pem, file=folder / f"{its_selector}.pem", zone_text=text)
         )
-    gid = _make_folder(folder)
-    for new in news:
-        _write(new, gid, say)
+    try:
+        make_folder(folder)
+        for new in news:
+            _write(new, say)
+    except KeyProblem as problem:
+        raise output.Failure(output.UNAVAILABLE, str(problem)) from None
     _show(news, directory, path, as_json=as_json)
     _check_readable(news)
 
@@ -160,28 +164,12 @@ def _generate(kind: str, bits: int) -> tuple[PrivateKey, bytes]:
         raise output.Failure(output.UNAVAILABLE, str(problem)) from None
 
 
-def _make_folder(folder: Path) -> int:
-    """The folders of the keys and of the domain; the group that may read keys, -1 where we cannot give it."""
-    gid = -1
-    if os.geteuid() == 0:
-        with contextlib.suppress(KeyError):
-            gid = grp.getgrnam(GROUP).gr_gid
-    try:
-        make_folder(folder, gid=gid)
-    except KeyProblem as problem:
-        raise output.Failure(output.UNAVAILABLE, str(problem)) from None
-    return gid
-
-
-def _write(new: _New, gid: int, say: Callable[[str], None]) -> None:
-    """The key first: a record without its key would be published for nothing."""
-    try:
-        write_new(str(new.file), new.pem, mode=0o640 if gid >= 0 else 0o600, gid=gid)
-        say(f"private key written to {new.file}, mode {'0640, group ' + GROUP if gid >= 0 else '0600'}")
-        write_new(str(new.record_file), new.zone_text.encode("ascii"), mode=0o644, gid=gid)
-        say(f"DNS TXT record written to {new.record_file}")
-    except KeyProblem as problem:
-        raise output.Failure(output.UNAVAILABLE, str(problem)) from None
+def _write(new: _New, say: Callable[[str], None]) -> None:
+    """The key first: a record without its key would be published for nothing. Raises KeyProblem."""
+    mode = write_key(str(new.file), new.pem)
+    say(f"private key written to {new.file}, mode {'0640, group ' + GROUP if mode == 0o640 else '0600'}")
+    write_new(str(new.record_file), new.zone_text.encode("ascii"), mode=0o644, gid=group_id())
+    say(f"DNS TXT record written to {new.record_file}")
 
 
 def _check_readable(news: list[_New]) -> None:

@@ -36,7 +36,7 @@ class _InDns:
     wrong: bool = False
 
 
-@click.command("list")
+@click.command("list", short_help="List every key: its use, its age, what is wrong.")
 @click.option("-d", "--domain", callback=dkimkey.domain, help="Only the keys of this domain.")
 @click.option("--dns", "ask", is_flag=True, help="Ask the resolver what is published for each key.")
 @output.config_option

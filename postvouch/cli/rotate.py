@@ -36,7 +36,7 @@ def _hosts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
+@click.command(short_help="Replace the keys of a domain, step by step.")
 @click.argument("domain", required=False, callback=dkimkey.domain)
 @click.option("--new", is_flag=True, help="Begin a rotation, though the active key is fine.")
 @click.option(

@@ -19,7 +19,7 @@ from postvouch.sign.keys import KeyProblem, KeySpec, PrivateKey, parse_pem
 _AT_ONCE = 8
 
 
-@click.command()
+@click.command(short_help="Compare keys with what is published for them.")
 @click.option("-d", "--domain", callback=dkimkey.domain, help="The domain that signs (d=). Default: all.")
 @click.option("-s", "--selector", callback=dkimkey.selector, help="The selector (s=). Default: all.")
 @click.option(
