@@ -11,7 +11,8 @@ from postvouch.config.kinds import AuthorPattern, Domain, SecretPath
 from postvouch.config.schema import Config, General
 from postvouch.config.sign import Sign, SigningKey
 from postvouch.host import keyfiles
-from postvouch.host.keyfiles import load_key, load_ring, make_folder, read_key_file, specs_of, write_new
+from postvouch.host.keyfiles import load_key, load_ring, read_key_file, specs_of
+from postvouch.host.keyfolder import make_folder, write_new
 from postvouch.sign.keys import KeyProblem, KeySpec, generate
 from postvouch.values.address import Address
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from postvouch.host.keyfiles import load_ring, write_new
+from postvouch.host.keyfiles import load_ring
+from postvouch.host.keyfolder import write_new
 from postvouch.host.keywatch import INTERVAL_S, KeyWatch, look
 from postvouch.host.log import Log
 from postvouch.sign.keys import KeyRing, KeySpec, generate

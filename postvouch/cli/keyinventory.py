@@ -11,7 +11,7 @@ from pathlib import Path
 
 from postvouch.config import keyplaces
 from postvouch.config.schema import Config
-from postvouch.host import rotation
+from postvouch.host import keyfolder, rotation
 from postvouch.host.keyfiles import load_key, specs_of
 from postvouch.sign.keys import KeyProblem, KeySpec, PrivateKey
 from postvouch.sign.rotation import State
@@ -88,7 +88,7 @@ def _rotated(config: Config, domain: str) -> Iterator[Listed]:
         return
     for key in found.keys if found else ():
         if key.state is not State.DELETED:
-            file = str(rotation.folder(config.sign.key_directory, domain) / key.file)
+            file = str(keyfolder.folder(config.sign.key_directory, domain) / key.file)
             # Where it signs, the key of the same file that is listed already takes its place.
             idle = "rotate has it active, but no [[sign.key]] uses it" if key.state is State.ACTIVE else ""
             listed = Listed(

@@ -10,7 +10,8 @@ import click
 from postvouch.cli import output
 from postvouch.config.convert import show
 from postvouch.host.keyfiles import load_key
-from postvouch.host.rotation import Busy, folder
+from postvouch.host.keyfolder import folder
+from postvouch.host.rotation import Busy
 from postvouch.host.rotator import Desk, NotNow, Outcome
 from postvouch.sign import record as records
 from postvouch.sign import recordforms

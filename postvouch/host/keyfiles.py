@@ -1,4 +1,4 @@
-"""Key files on disk: read only where nobody else could have read or changed them, written once.
+"""Key files on disk: read only where nobody else could have read or changed them, and which there are.
 
 OpenDKIM's RequireSafeKeys, with messages that name the path, its mode and the command that mends it. Who can
 write to a folder can replace what is in it, so every folder above a key counts.
@@ -90,60 +90,6 @@ def load_ring(specs: Iterable[KeySpec]) -> KeyRing:
     return KeyRing.build(specs, read_key_file)
 
 
-def write_new(file: str, content: bytes, *, mode: int = 0o600, gid: int = -1) -> None:
-    """Make ``file`` in one step: whole and with its final mode, or not at all; never over another.
-
-    ``gid`` -1 leaves the group alone. Raises KeyProblem where the file exists or cannot be made.
-    """
-    path = Path(os.path.abspath(file))
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(handle, "wb") as opened:
-                opened.write(content)
-                opened.flush()
-                os.fchown(handle, -1, gid)
-                os.fchmod(handle, mode)
-                os.fsync(handle)
-            # link(2) and not rename(2): it fails where the name is taken.
-            os.link(draft, path)
-        finally:
-            os.unlink(draft)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        raise KeyProblem(f"{file}: exists already; a key is never overwritten") from None
-    except OSError as error:
-        raise KeyProblem(f"{file}: cannot be written: {error.strerror}") from None
-
-
-def make_folder(place: Path, *, gid: int = -1) -> None:
-    """Make the folder of a domain and that of all keys above it, with mode 0750 and that group; -1 leaves it.
-
-    What is missing above them gets 0755; the umask does not count. What is there stays as it is. Who may
-    write to a folder above could put a link where the new one was: owner and mode are set on what was made,
-    not on what its name leads to by then. Raises KeyProblem.
-    """
-    missing = [each for each in (place, *place.parents) if not each.exists()]
-    try:
-        for each in reversed(missing):
-            own = each in (place, place.parent)
-            try:
-                os.mkdir(each, 0o700)
-            except FileExistsError:
-                continue  # somebody else makes keys, too
-            handle = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                if own:
-                    os.fchown(handle, -1, gid)
-                os.fchmod(handle, 0o750 if own else 0o755)
-            finally:
-                os.close(handle)
-            _sync_folder(each.parent)
-    except OSError as error:
-        raise KeyProblem(f"{place}: {error.strerror}") from None
-
-
 def _check_folders(file: str) -> None:
     """Refuse a key below a folder that others may write to, by the path as given and as it really is."""
     given, real = Path(os.path.abspath(file)), Path(os.path.realpath(file))
@@ -157,11 +103,3 @@ def _check_folders(file: str) -> None:
         if risky and not mode & stat.S_ISVTX:
             reason = f"the folder {folder} has mode {mode:04o}, so others could replace the key"
             raise KeyProblem(f"{file}: {reason}; chmod go-w {folder}")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

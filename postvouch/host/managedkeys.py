@@ -5,25 +5,18 @@ and takes it: whoever calls ``make`` has seen that nobody ever published its sel
 """
 
 import contextlib
-import grp
 import json
 import os
 import stat
 from pathlib import Path
 
-from postvouch.host.keyfiles import load_key, make_folder, write_new
-from postvouch.host.rotation import folder, replace_file, sync
+from postvouch.host.keyfiles import load_key
+from postvouch.host.keyfolder import GROUP, folder, group_id, replace_file, sync, write_key
 from postvouch.sign.keys import KeyProblem, PrivateKey, generate
 from postvouch.sign.rotation import Key, Rotation, public_text
 
-GROUP = "postvouch"
 VERSION = 1
 _MAX_OCTETS = 4096
-
-
-def prepare(directory: str, domain: str) -> None:
-    """Make the folder of a domain, root:postvouch with mode 0750; raises KeyProblem."""
-    make_folder(folder(directory, domain), gid=_gid())
 
 
 def find(directory: str, domain: str, selector: str) -> PrivateKey | None:
@@ -49,14 +42,13 @@ def make(directory: str, domain: str, selector: str, kind: str) -> PrivateKey:
         sync(path.parent)
         return private
     _, pem = generate(kind)
-    gid = _gid()
-    write_new(str(path), pem, mode=0o640 if gid >= 0 else 0o600, gid=gid)
+    write_key(str(path), pem)
     return load_key(str(path))
 
 
 def check_group(file: str) -> None:
     """Raise KeyProblem where root can read a key and the signer cannot."""
-    gid = _gid()
+    gid = group_id()
     status = os.stat(file)
     if gid >= 0 and (status.st_gid != gid or not stat.S_IMODE(status.st_mode) & 0o040):
         mend = f"chgrp {GROUP} {file}; chmod 0640 {file}"
@@ -122,13 +114,3 @@ def _short(path: Path) -> str:
 
 def _confirmation(directory: str, domain: str, host: str) -> Path:
     return folder(directory, domain) / f"confirmed.{host}.json"
-
-
-def _gid() -> int:
-    """The group that reads keys; -1 where we cannot give them to it."""
-    if os.geteuid() != 0:
-        return -1
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return -1

@@ -10,8 +10,8 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
+from postvouch.host.keyfolder import folder, replace_file
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.rotation import MAX_OCTETS, Rotation, dump, parse
 
@@ -22,11 +22,6 @@ _NEXT = "postvouch dkim rotate"
 
 class Busy(Exception):
     """Another run has the lock; the text says who."""
-
-
-def folder(directory: str, domain: str) -> Path:
-    """The folder of a domain's keys."""
-    return Path(directory) / domain
 
 
 def read(directory: str, domain: str) -> Rotation | None:
@@ -74,39 +69,6 @@ def active(directory: str, domain: str) -> tuple[tuple[str, str], ...]:
 def write(directory: str, rotation: Rotation) -> None:
     """Replace the state; the caller has the lock. Raises KeyProblem."""
     replace_file(folder(directory, rotation.domain) / NAME, dump(rotation))
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file at once and for good: mode 0640 and the group of its folder.
-
-    One process at a time. Raises KeyProblem, and the old one stays.
-    """
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        # What a crash has left, or somebody put there: a link, a pipe, a file that he holds open.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(handle, "wb") as file:
-            file.write(text.encode())
-            file.flush()
-            if os.geteuid() == 0:
-                os.fchown(handle, -1, path.parent.stat().st_gid)
-            os.fchmod(handle, 0o640)
-            os.fsync(handle)
-        os.replace(draft, path)
-        sync(path.parent)
-    except OSError as error:
-        raise KeyProblem(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def sync(place: Path) -> None:
-    """Let the names in a folder outlive the machine."""
-    handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from functools import partial
 from postvouch.host import dnsauthority, dnssecure
 from postvouch.host.dnslook import Look, ServerAnswer, Texts
 from postvouch.host.keyfiles import load_key
-from postvouch.host.rotation import folder
+from postvouch.host.keyfolder import folder
 from postvouch.sign.keys import KeyProblem, PrivateKey
 from postvouch.sign.published import compare, fits, is_absent, is_revoked
 from postvouch.sign.record import owner

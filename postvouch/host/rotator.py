@@ -13,7 +13,8 @@ from functools import partial
 
 from postvouch.host import dnsauthority, dnssecure
 from postvouch.host import managedkeys as files
-from postvouch.host.rotation import NAME, folder, locked, read, write
+from postvouch.host.keyfolder import folder, make_folder
+from postvouch.host.rotation import NAME, locked, read, write
 from postvouch.host.rotationfacts import gather, is_free, judge, secured, serves
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.managed import adopt, begin, confirm, revoke_now, wants_new, with_hosts
@@ -106,7 +107,7 @@ def advance(desk: Desk, domain: str, wish: Wish, *, dry_run: bool = False) -> Ou
     _check_maker(desk, rotation, wish)
     if dry_run:
         return _run(desk, domain, wish, dry_run=True)
-    files.prepare(desk.directory, domain)
+    make_folder(folder(desk.directory, domain))
     who = f"process {os.getpid()} on {desk.host}, since {time.strftime('%H:%M:%S')}"
     with locked(desk.directory, domain, who):
         return _run(desk, domain, wish, dry_run=False)
