@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         if peer is not None and peer.family != socket.AF_UNIX:
             self._socket = peer
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a host that vanishes says nothing
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is gone; a message under way is aborted, at once or when its thread is done with it."""
