@@ -6,7 +6,6 @@ that can be read in a moment; any trouble is a ``NoAnswer`` with its reason.
 
 import errno
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +24,12 @@ import dns.rdatatype
 import dns.rrset
 
 from postvouch.host.dnsservers import Servers
+from postvouch.host.dnssocket import over_tcp, over_udp
 from postvouch.host.dnswire import (
     FORMERR,
     NOTIMP,
     UDP_PAYLOAD,
+    BadReply,
     Question,
     encode_name,
     is_truncated,
@@ -74,11 +75,13 @@ def exchange(
         raise NoAnswer("no such name can exist")
     question = Question(name=wire_name, kind=kind_number(kind))
     try:
-        reply = _over_udp(address, port, question, flags, deadline, edns=True)
+        reply = _udp(address, port, question, flags, deadline, edns=True)
         if rcode(reply) in (FORMERR, NOTIMP):
-            reply = _over_udp(address, port, question, flags, deadline, edns=False)
+            reply = _udp(address, port, question, flags, deadline, edns=False)
         if is_truncated(reply):
-            reply = _over_tcp(address, port, question, flags, deadline)
+            reply = _tcp(address, port, question, flags, deadline)
+    except BadReply as bad:
+        raise NoAnswer(f"over TCP {bad}") from None
     except TimeoutError:
         raise NoAnswer("no answer in time") from None
     except OSError as error:
@@ -114,62 +117,24 @@ def _query(question: Question, flags: int, *, edns: bool) -> tuple[bytes, int]:
     return query.to_wire(), number
 
 
-def _open(address: str, kind: socket.SocketKind) -> socket.socket:
-    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-
-
-def _over_udp(
-    address: str, port: int, question: Question, flags: int, deadline: float, *, edns: bool
-) -> bytes:
+def _udp(address: str, port: int, question: Question, flags: int, deadline: float, *, edns: bool) -> bytes:
     for seconds in TRIES_S:
-        end = min(deadline, time.monotonic() + seconds)
-        wire, number = _query(question, flags, edns=edns)
-        with _open(address, socket.SOCK_DGRAM) as udp:
-            # Connected, so that the kernel drops what comes from elsewhere.
-            udp.connect((address, port))
-            udp.send(wire)
-            try:
-                while True:
-                    udp.settimeout(_until(end))
-                    reply = udp.recv(65535)
-                    if question.is_answered_by(reply, number):
-                        return reply
-            except TimeoutError:
-                continue
+        query, number = _query(question, flags, edns=edns)
+        is_reply = partial(question.is_answered_by, number=number)
+        try:
+            return over_udp(address, port, query, is_reply, min(deadline, time.monotonic() + seconds))
+        except TimeoutError:
+            continue
     raise TimeoutError
 
 
-def _over_tcp(address: str, port: int, question: Question, flags: int, deadline: float) -> bytes:
-    wire, number = _query(question, flags, edns=True)
-    with _open(address, socket.SOCK_STREAM) as tcp:
-        tcp.settimeout(_until(deadline))
-        tcp.connect((address, port))
-        tcp.sendall(len(wire).to_bytes(2) + wire)
-        size = int.from_bytes(_receive(tcp, 2, deadline))
-        if size > MAX_REPLY_OCTETS:
-            raise NoAnswer(f"its reply is {size} octets long")
-        reply = _receive(tcp, size, deadline)
-    if not question.is_answered_by(reply, number) or is_truncated(reply):
-        raise NoAnswer("its reply over TCP is garbled")
-    return reply
+def _tcp(address: str, port: int, question: Question, flags: int, deadline: float) -> bytes:
+    query, number = _query(question, flags, edns=True)
 
+    def is_reply(reply: bytes) -> bool:
+        return question.is_answered_by(reply, number) and not is_truncated(reply)
 
-def _receive(tcp: socket.socket, size: int, deadline: float) -> bytes:
-    octets = bytearray()
-    while len(octets) < size:
-        tcp.settimeout(_until(deadline))
-        more = tcp.recv(size - len(octets))
-        if not more:
-            raise NoAnswer("its reply over TCP is cut short")
-        octets += more
-    return bytes(octets)
-
-
-def _until(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    return over_tcp(address, port, query, is_reply, deadline, most_octets=MAX_REPLY_OCTETS)
 
 
 def together(jobs: Mapping[K, Callable[[], T]], deadline: float) -> dict[K, T | NoAnswer]:

@@ -1,17 +1,18 @@
 """The DNS servers that we ask, and how: UDP, TCP for what does not fit, the next one when one is of no use.
 
-Each try has a new socket, so a new port, and a new number (RFC 5452 §4.5, §9.2): whoever forges replies has
-to guess both. Blocks the calling thread for at most the time given; no threads, no locks.
+Each try has a new socket (``host/dnssocket.py``) and a new number (RFC 5452 §9.2).
+Blocks the calling thread for at most the time given; no threads, no locks.
 """
 
 import ipaddress
 import os
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from postvouch.host.dnssocket import over_tcp, over_udp
 from postvouch.host.dnswire import (
     FORMERR,
     NOTIMP,
@@ -40,9 +41,6 @@ SILENCE_S = 0.4
 class _Server:
     address: str
     port: int
-
-    def open(self, kind: socket.SocketKind) -> socket.socket:
-        return socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET, kind)
 
 
 class Servers:
@@ -138,44 +136,6 @@ def _exchange(server: _Server, question: Question, end: float) -> Answer:
 def _reply(server: _Server, question: Question, end: float, *, edns: bool) -> bytes:
     number = int.from_bytes(os.urandom(2))
     query = question.query(number, edns=edns)
-    with server.open(socket.SOCK_DGRAM) as udp:
-        # Connected, so that the kernel drops what comes from elsewhere and tells when nobody listens.
-        udp.connect((server.address, server.port))
-        udp.send(query)
-        while True:
-            udp.settimeout(_until(end))
-            reply = udp.recv(65535)
-            if question.is_answered_by(reply, number):
-                break
-    return _over_tcp(server, question, number, query, end) if is_truncated(reply) else reply
-
-
-def _over_tcp(server: _Server, question: Question, number: int, query: bytes, end: float) -> bytes:
-    with server.open(socket.SOCK_STREAM) as tcp:
-        tcp.settimeout(_until(end))
-        tcp.connect((server.address, server.port))
-        tcp.sendall(len(query).to_bytes(2) + query)
-        size = int.from_bytes(_receive(tcp, 2, end))
-        reply = _receive(tcp, size, end)
-    if not question.is_answered_by(reply, number):
-        raise BadReply("the reply is garbled")
-    return reply
-
-
-def _receive(tcp: socket.socket, size: int, end: float) -> bytes:
-    """So many octets, however they drip. Raises BadReply when the server hangs up before."""
-    octets = bytearray()
-    while len(octets) < size:
-        tcp.settimeout(_until(end))
-        more = tcp.recv(size - len(octets))
-        if not more:
-            raise BadReply("the reply is cut short")
-        octets += more
-    return bytes(octets)
-
-
-def _until(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    is_reply = partial(question.is_answered_by, number=number)
+    reply = over_udp(server.address, server.port, query, is_reply, end)
+    return over_tcp(server.address, server.port, query, is_reply, end) if is_truncated(reply) else reply
