@@ -4,6 +4,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -223,3 +224,29 @@ def test_a_managed_key_that_nobody_has_made_is_a_problem(host, tmp_path, capsys)
     (tmp_path / "conf.d" / "keys.toml").write_text(f'[sign]\nkey_directory = "{tmp_path}/keys"\n')
     assert run(["check", "--config", path]) == 78
     assert f"{tmp_path}/keys/our.example/rotation.json: no such file" in capsys.readouterr().out
+
+
+def test_managed_keys_that_this_user_may_not_see_are_a_warning(capsys):
+    with TemporaryDirectory() as name:
+        keys = Path(name) / "keys"
+        (keys / "our.example").mkdir(parents=True)
+        path = Path(name) / "postvouch.toml"
+        path.write_text(
+            '[general]\nrole = "relay"\nhostname = "relay.our.example"\ndomains = ["our.example"]\n'
+            f'[sign]\nkey_directory = "{keys}"\n[[sign.key]]\ndomain = "our.example"\n'
+        )
+        Path(name).chmod(0o755)
+        assert run(["check", "--config", str(path)]) == 78
+        assert "rotation.json: no such file" in capsys.readouterr().out
+        keys.chmod(0)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            status = run(["check", "--config", str(path)])
+        finally:
+            os.seteuid(before)
+            keys.chmod(0o755)
+    said = capsys.readouterr().out
+    assert "rotation.json cannot be seen by this user, so it was not checked" in said
+    assert status == 0, said

@@ -11,10 +11,17 @@ from typing import Any
 import click
 
 from postvouch.cli import output
+from postvouch.config import keyplaces
 from postvouch.config.load import DEFAULT_PATH, Report, examine
 from postvouch.config.problems import Notes, Problem, Where
 from postvouch.config.schema import Config
-from postvouch.config.secrets import check_presence, closed_to_daemons, hidden_from_daemons
+from postvouch.config.secrets import (
+    UNSEEN,
+    check_presence,
+    closed_to_daemons,
+    hidden_from_daemons,
+    is_daemon_user,
+)
 
 
 @click.command()
@@ -61,20 +68,38 @@ def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) 
 
 def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
     """What is wrong with a key file that is there and can be read; absence has been reported already."""
+    from postvouch.host import rotation
     from postvouch.host.keyfiles import load_key, specs_of_table
+    from postvouch.host.keyfolder import folder
     from postvouch.sign.keys import KeyProblem
 
     wheres = report.places.get("sign.key", ())
     for index, key in enumerate(config.sign.key):
         where = wheres[index] if index < len(wheres) else main
         for spec in specs_of_table(key, config):
-            if spec.problem:
+            state = folder(config.sign.key_directory, key.domain) / rotation.NAME
+            if spec.problem and _is_hidden(state):
+                notes.warning(where, f"sign.key: {state} {UNSEEN}")
+            elif spec.problem:
                 notes.problem(where, spec.problem)
+            elif keyplaces.is_managed(key) and hidden_from_daemons(spec.file):
+                notes.problem(where, closed_to_daemons(spec.file))
             elif _holds_something(spec.file):
                 try:
                     load_key(spec.file)
                 except KeyProblem as problem:
                     notes.problem(where, str(problem))
+
+
+def _is_hidden(file: Path) -> bool:
+    """Whether it is for others to see than who asks, who is none of the daemons."""
+    try:
+        file.stat()
+    except PermissionError:
+        return not is_daemon_user()
+    except OSError:
+        pass
+    return False
 
 
 def _holds_something(file: str) -> bool:

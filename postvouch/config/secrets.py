@@ -20,6 +20,7 @@ from postvouch.config.problems import Notes, Where
 from postvouch.config.schema import Config
 
 DAEMON_USER = "postvouch"
+UNSEEN = "cannot be seen by this user, so it was not checked"
 _HOW_TO_MAKE = {"sign.key": "postvouch dkim genkey", "srs.secrets_file": "postvouch srs genkey"}
 
 
@@ -69,10 +70,10 @@ def check_presence(
             make = f"; make one with: {_HOW_TO_MAKE[name]}" if name in _HOW_TO_MAKE else ""
             notes.problem(where, f"{name}: there is no {path}{make}")
         except PermissionError:
-            if _is_daemon_user():
+            if is_daemon_user():
                 notes.problem(where, closed_to_daemons(path))
                 continue
-            notes.warning(where, f"{name}: {path} cannot be seen by this user, so it was not checked")
+            notes.warning(where, f"{name}: {path} {UNSEEN}")
         except OSError as error:
             notes.problem(where, f"{name}: {path}: {error.strerror}")
         else:
@@ -106,7 +107,8 @@ def hidden_from_daemons(path: str) -> bool:
     return asked.returncode == 1
 
 
-def _is_daemon_user() -> bool:
+def is_daemon_user() -> bool:
+    """Whether it is one of the daemons who asks: what is closed to it is closed to them all."""
     try:
         return pwd.getpwnam(DAEMON_USER).pw_uid == os.geteuid()
     except KeyError:
