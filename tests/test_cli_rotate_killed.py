@@ -16,7 +16,7 @@ from postvouch.host.managedkeys import check_active
 from postvouch.host.rotation import read, write
 from postvouch.sign.keys import generate
 from postvouch.sign.record import revoked, strings
-from postvouch.sign.rotation import Key, Rotation, State, public_text
+from postvouch.sign.rotation import Key, Rotation, State
 
 DOMAIN = "our.example"
 NOW = 1_800_000_000
@@ -44,7 +44,7 @@ class Keys:
     def key(self, selector, state, generation, since, **more):
         private, _ = self.made[selector]
         return Key(
-            selector=selector, kind=private.kind, public=public_text(private), generation=generation,
+            selector=selector, kind=private.kind, public=private.public_text(), generation=generation,
             state=state, since=since, **more,
         )  # fmt: skip
 

@@ -11,12 +11,12 @@ from postvouch.sign.finding import Fault, Finding
 from postvouch.sign.keys import generate
 from postvouch.sign.record import revoked, strings
 from postvouch.sign.rotate import Seen
-from postvouch.sign.rotation import Key, State, public_text
+from postvouch.sign.rotation import Key, State
 from postvouch.values.dns import Status
 
 PRIVATE, _ = generate("ed25519")
 OTHER, _ = generate("ed25519")
-KEY = Key(selector="a", kind="ed25519", public=public_text(PRIVATE), generation=1, state=State.MADE, since=0)
+KEY = Key(selector="a", kind="ed25519", public=PRIVATE.public_text(), generation=1, state=State.MADE, since=0)
 HERE = (tuple(text.encode() for text in strings(PRIVATE)),)
 EMPTY = ((revoked("ed25519")[0].encode(),),)
 WRONG = (tuple(text.encode() for text in strings(OTHER)),)

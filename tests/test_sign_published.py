@@ -10,7 +10,7 @@ from postvouch.auth import keyrecord
 from postvouch.sign import record
 from postvouch.sign.finding import Finding
 from postvouch.sign.keys import PrivateKey, generate
-from postvouch.sign.published import compare, fits, is_absent, is_revoked
+from postvouch.sign.published import compare, fits, is_revoked
 
 RSA, ED25519 = generate()[0], generate("ed25519")[0]
 OTHER = generate("ed25519")[0]
@@ -40,8 +40,6 @@ def test_nothing_several_and_revoked_are_told_apart() -> None:
     assert is_revoked([revoked])
     assert not is_revoked([strings(RSA)])
     assert not is_revoked([revoked, revoked])
-    assert is_absent([])
-    assert not is_absent([revoked])
 
 
 def test_a_key_under_test_is_published_all_the_same() -> None:

@@ -1,9 +1,8 @@
 """What DNS says about the TXT records of a name: every authoritative server, and the resolver.
 
-``host/dnsauthority.py`` finds it out; whoever waits for a record asks ``Look.everywhere``.
+``host/dnsauthority.py`` finds it out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from postvouch.values.dns import Status
@@ -81,11 +80,3 @@ class Look:
             for each in self.servers
             if each.status is None and not (each.is_unroutable and each.server in reached)
         )
-
-    def lagging(self, serves: Callable[[Texts], bool]) -> tuple[ServerAnswer, ...]:
-        """The servers that answered, but with records of which ``serves`` is false."""
-        return tuple(each for each in self.answered if not serves(each.texts))
-
-    def everywhere(self, serves: Callable[[Texts], bool]) -> bool:
-        """Whether every server answers, and ``serves`` is true of it. False where none is known."""
-        return bool(self.servers) and not self.silent and not self.lagging(serves)

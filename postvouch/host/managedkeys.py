@@ -13,7 +13,7 @@ from pathlib import Path
 from postvouch.host.keyfiles import load_key
 from postvouch.host.keyfolder import GROUP, folder, group_id, replace_file, sync, write_key
 from postvouch.sign.keys import KeyProblem, PrivateKey, generate
-from postvouch.sign.rotation import Key, Rotation, public_text
+from postvouch.sign.rotation import Key, Rotation
 
 VERSION = 1
 _MAX_OCTETS = 4096
@@ -63,7 +63,7 @@ def remove(directory: str, domain: str, key: Key) -> bool:
     path = folder(directory, domain) / key.file
     try:
         with contextlib.suppress(KeyProblem):
-            if public_text(load_key(str(path))) == key.public:
+            if load_key(str(path)).public_text() == key.public:
                 path.unlink()
                 sync(path.parent)
     except OSError as error:
@@ -75,7 +75,7 @@ def check_active(directory: str, rotation: Rotation) -> None:
     """Raise KeyProblem where one of the active keys is not in its file."""
     for key in rotation.active:
         path = folder(directory, rotation.domain) / key.file
-        if public_text(load_key(str(path))) != key.public:
+        if load_key(str(path)).public_text() != key.public:
             raise KeyProblem(f"{path}: is not the key of rotation.json; copy the folder again")
         check_group(str(path))
 

@@ -14,10 +14,10 @@ from postvouch.host.dnslook import Look, ServerAnswer, Texts
 from postvouch.host.keyfiles import load_key
 from postvouch.host.keyfolder import folder
 from postvouch.sign.keys import KeyProblem, PrivateKey
-from postvouch.sign.published import compare, fits, is_absent, is_revoked
+from postvouch.sign.published import compare, fits, is_revoked
 from postvouch.sign.record import owner
 from postvouch.sign.rotate import Fact, Facts, Seen, asked
-from postvouch.sign.rotation import PENDING, Key, Rotation, State, public_text
+from postvouch.sign.rotation import PENDING, Key, Rotation, State
 
 # Where no server tells the negative TTL: the longest that RFC 2308 §5 recommends.
 HOLD_S = 3 * 3600
@@ -80,7 +80,7 @@ def _private(file: str, key: Key) -> tuple[PrivateKey | None, str]:
         private = load_key(file)
     except KeyProblem as problem:
         return None, str(problem)
-    if public_text(private) != key.public:
+    if private.public_text() != key.public:
         return None, f"{file}: holds another key than the one that was made"
     return private, ""
 
@@ -122,7 +122,7 @@ def _of(server: ServerAnswer, is_key: Callable[[Texts], bool], look: Look) -> Se
     """What one server has."""
     if is_key(server.texts):
         return Seen.PUBLISHED
-    if is_absent(server.texts) or look.is_wildcard or not _is_key(server.texts):
+    if not server.texts or look.is_wildcard or not _is_key(server.texts):
         return Seen.ABSENT
     return Seen.REVOKED if is_revoked(server.texts) else Seen.DIFFERS
 

@@ -18,9 +18,9 @@ from postvouch.host.rotation import NAME, locked, read, write
 from postvouch.host.rotationfacts import gather, is_free, judge, secured, serves
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.managed import adopt, begin, confirm, revoke_now, wants_new, with_hosts
-from postvouch.sign.record import default_selector, owner
+from postvouch.sign.record import default_selector, is_selector, owner
 from postvouch.sign.rotate import Facts, Seen, Step, Terms, step
-from postvouch.sign.rotation import Key, Rotation, State, is_selector, public_text
+from postvouch.sign.rotation import Key, Rotation, State
 
 YOUNG_S = 86400
 _MAX_TRIES = 50
@@ -201,7 +201,7 @@ def _adoptable(desk: Desk, rotation: Rotation, selector: str) -> tuple[str, str,
     private = files.find(desk.directory, rotation.domain, selector)
     if private is None:
         raise KeyProblem(f"{path}: no such file; copy the key there to adopt it")
-    names = (selector, private.kind, public_text(private))
+    names = (selector, private.kind, private.public_text())
     name = owner(rotation.domain, selector)
     key = Key(
         selector=selector, kind=private.kind, public=names[2], generation=1, state=State.ACTIVE, since=0
@@ -238,7 +238,7 @@ def _renewed(
     made = []
     for selector, kind in names.items():
         private = files.make(desk.directory, rotation.domain, selector, kind)
-        made.append((selector, kind, public_text(private)))
+        made.append((selector, kind, private.public_text()))
     return begin(rotation, made, now), tuple(names)
 
 

@@ -5,6 +5,7 @@ deferred instead of leaving unsigned. Opening files is the shell's business (``h
 built from what a ``read`` function returns, and a reload builds another ring.
 """
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -61,6 +62,10 @@ class PrivateKey:
         if isinstance(self.key, RSAPrivateKey):
             return self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return self.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def public_text(self) -> str:
+        """The value of p=."""
+        return base64.b64encode(self.public()).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

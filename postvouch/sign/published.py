@@ -4,7 +4,6 @@ Stricter than a verifier: what some verifiers put up with and others do not is a
 says comes from ``host/dnsauthority.py`` or from a resolver.
 """
 
-import base64
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -41,21 +40,13 @@ def compare(key: PrivateKey | None, records: Sequence[Sequence[bytes]]) -> tuple
 
 
 def fits(key: PrivateKey, records: Sequence[Sequence[bytes]]) -> bool:
-    """Whether there is one record, and it is this key. A mark as a test (t=y) is no obstacle.
-
-    ``Look.everywhere(partial(fits, key))`` asks it of every authoritative server.
-    """
+    """Whether there is one record, and it is this key. A mark as a test (t=y) is no obstacle."""
     return all(fault.finding is Finding.TESTING for fault in compare(key, records))
 
 
 def is_revoked(records: Sequence[Sequence[bytes]]) -> bool:
     """Whether there is one record and it is revoked: its p= is empty (RFC 6376 §3.6.1)."""
     return [fault.finding for fault in compare(None, records)] == [Finding.REVOKED]
-
-
-def is_absent(records: Sequence[Sequence[bytes]]) -> bool:
-    """Whether there is no record at all."""
-    return not records
 
 
 def _count(key: PrivateKey | None, records: Sequence[Sequence[bytes]]) -> str:
@@ -112,7 +103,7 @@ def _public(key: PrivateKey | None, strings: tuple[bytes, ...], value: bytes, ki
         # A string in the wrong place can leave p= empty as well.
         return _shuffled(key, strings) or Fault(Finding.REVOKED)
     bare = value.translate(None, FWS + b"\"'\\")
-    wanted = base64.b64encode(key.public()) if key else b""
+    wanted = key.public_text().encode() if key else b""
     if key and bare == wanted:
         if bare == value:
             return None
@@ -161,7 +152,7 @@ def _shuffled(key: PrivateKey | None, strings: tuple[bytes, ...]) -> Fault | Non
     """Whether the strings are this key's record in another order."""
     if key is None or not 1 < len(strings) <= MAX_SHUFFLED:
         return None
-    wanted = b"p=" + base64.b64encode(key.public())
+    wanted = b"p=" + key.public_text().encode()
     for order in itertools.permutations(strings):
         if order != strings and wanted in b"".join(order):
             return Fault(Finding.SPLIT, f"its {len(strings)} strings are in the wrong order")

@@ -7,7 +7,6 @@ and the key is then looked for where it is not.)
 What programs take (nsupdate, octoDNS, Terraform, JSON) is in ``sign.recordforms``.
 """
 
-import base64
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from postvouch.sign.keys import PrivateKey
 
 MAX_STRING = 255
 MAX_NAME = 253
+MAX_SELECTOR = 120
 HASHES = ("sha256",)
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -36,7 +36,7 @@ def default_selector(year: int, hostname: str) -> str:
 
 def is_selector(text: str) -> bool:
     """Whether ``text`` is one or more DNS labels (RFC 6376 §3.1), so that it can name a file, too."""
-    return all(map(_LABEL.fullmatch, text.split(".")))
+    return len(text) <= MAX_SELECTOR and all(map(_LABEL.fullmatch, text.split(".")))
 
 
 def strings(
@@ -64,7 +64,7 @@ def strings(
         tags.append(f"t={flags}")
     if email_only:
         tags.append("s=email")
-    public = "p=" + base64.b64encode(key.public()).decode()
+    public = f"p={key.public_text()}"
     # opendkim-genkey cuts p= so that each string, its two letters included, stays below the limit.
     pieces = [public[:252], *(public[i : i + 250] for i in range(252, len(public), 250))]
     head = "; ".join(tags) + "; "

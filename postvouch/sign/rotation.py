@@ -5,7 +5,6 @@ A key is made, published, active, retiring, revoked, deleted, in this order; wha
 successors have a higher number. Nothing is ever taken out of the file: a selector is used once.
 """
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -14,16 +13,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from postvouch.sign.keys import KINDS, PrivateKey
+from postvouch.sign.keys import KINDS
+from postvouch.sign.record import is_selector
 from postvouch.values.domain import parse_domain
 
 VERSION = 1
 MAX_OCTETS = 1 << 20
 MAX_SECONDS = 1 << 40
 
-_SELECTOR = re.compile(
-    r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
-)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,2048}={0,2}")
 
 
@@ -149,16 +146,6 @@ def parse(text: str) -> Rotation:
     return rotation
 
 
-def public_text(private: PrivateKey) -> str:
-    """A key's ``public``: what stands after p= in its record."""
-    return base64.b64encode(private.public()).decode()
-
-
-def is_selector(text: str) -> bool:
-    """Whether this is a selector in lower case: DNS labels that make no path (RFC 6376 §3.1)."""
-    return len(text) <= 120 and _SELECTOR.fullmatch(text) is not None
-
-
 def _check(rotation: Rotation) -> None:
     """What must hold between the members; raises ValueError."""
     selectors = [key.selector for key in rotation.keys]
@@ -176,7 +163,7 @@ def _key(data: Any) -> Key:
     if not isinstance(data, dict) or not isinstance(data.get("selector"), str):
         raise ValueError("keys: no object with a selector")
     where = data["selector"]
-    if not is_selector(where):
+    if not is_selector(where) or where != where.lower():
         raise ValueError(f"keys: {where!r:.80} is no selector")
     _only(
         data,

@@ -4,7 +4,6 @@ Only one that verifies counts; what is broken or forged is no reason to stay sil
 those of other hosts, under the same d=, are looked up in DNS, and trouble there means one signature more.
 """
 
-import base64
 from collections.abc import Sequence
 
 from postvouch.auth.result import Result
@@ -28,8 +27,7 @@ class _Keys:
     def __init__(self, keys: Sequence[SigningKey], published: Resolver | None) -> None:
         self._published = published
         self._records = {
-            _name(key): f"v=DKIM1; k={key.private.kind}; p={base64.b64encode(key.private.public()).decode()}"
-            for key in keys
+            _name(key): f"v=DKIM1; k={key.private.kind}; p={key.private.public_text()}" for key in keys
         }
 
     def lookup(self, name: str, kind: str) -> Records:
