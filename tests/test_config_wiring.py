@@ -243,3 +243,12 @@ def test_clients_are_asked_for_certificates_only_where_these_mean_something(role
 def test_bounces_of_ours_pass_the_milter_of_every_role() -> None:
     for role in ROLES:
         assert "bounce" in wired(role).main["internal_mail_filter_classes"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_was_signed_leaves_as_it_was_signed(role: str) -> None:
+    main = wired(role).main
+    assert main["disable_mime_output_conversion"] == "yes"  # a next hop without 8BITMIME
+    assert main["smtp_line_length_limit"] == "0"
+    assert main["smtp_generic_maps"] == main["smtp_header_checks"] == ""
+    assert "masquerade_domains" not in main

@@ -11,8 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import miltertest
 import pytest
-from postfixplay import Daemon, Header, Postfix, running
+from postfixplay import NO_REPLY, Daemon, Header, Postfix, running
 
 ROOT = Path(__file__).resolve().parent.parent
 UNDER_TEST = str(Path(__file__).with_name("milter_under_test.py"))
@@ -205,6 +206,15 @@ def test_postfix_is_asked_for_what_we_need_whatever_its_main_cf_says(postfix: Po
     assert b"\0\0\0\1j {cert_subject}\0" in lists
     assert b"\0\0\0\2j i {auth_authen} {cert_subject}\0" in lists
     assert b"\0\0\0\5i\0" in lists
+
+
+def test_events_that_nobody_needs_are_declined_and_those_of_a_letter_get_no_answer_before_its_end(
+    postfix: Postfix,
+) -> None:
+    unneeded = miltertest.SMFIP_NOEOH | miltertest.SMFIP_NOUNKNOWN
+    assert postfix.protocol & unneeded == unneeded
+    for event in (b"M", b"R", b"T", b"L", b"B"):
+        assert postfix.protocol & NO_REPLY[event], event
 
 
 def test_a_login_is_that_of_its_message_alone(shared: Daemon, postfix: Postfix) -> None:
