@@ -24,7 +24,7 @@ from postvouch.wire.fault import ProtocolError
 
 
 @dataclass(slots=True, kw_only=True)
-class House:
+class Shared:
     """What the connections of a process share. ``pool`` has the threads that may wait."""
 
     door: Door
@@ -37,13 +37,13 @@ class Connection(asyncio.Protocol):
     """One connection from Postfix."""
 
     __slots__ = (
-        "_blocked", "_busy", "_decoder", "_fault", "_gathering", "_house", "_known", "_macros", "_options",
-        "_paused", "_rest", "_socket", "_transport",
+        "_blocked", "_busy", "_decoder", "_fault", "_gathering", "_known", "_macros", "_options", "_paused",
+        "_rest", "_shared", "_socket", "_transport",
     )  # fmt: skip
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._gathering = Gathering(house.door)
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._gathering = Gathering(shared.door)
         self._decoder = milter.Decoder()
         self._macros = milter.Macros()
         self._options = milter.Options()
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Postfix connects."""
         self._transport = cast(asyncio.Transport, transport)
-        self._house.connections.add(self)
+        self._shared.connections.add(self)
         peer = transport.get_extra_info("socket")
         if peer is not None and peer.family != socket.AF_UNIX:
             self._socket = peer
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         """It is gone; a message under way is aborted, at once or when its thread is done with it."""
         self._transport = None
         self._rest = iter(())
-        self._house.connections.discard(self)
+        self._shared.connections.discard(self)
         if not self._busy:
             self._gathering.abort()
 
@@ -120,11 +120,11 @@ class Connection(asyncio.Protocol):
                 if self._busy or self._blocked or self._known is _OVER:
                     break
         except ProtocolError as error:
-            self._house.door.log.note(f"connection closed: {error}", level=WARNING)
+            self._shared.door.log.note(f"connection closed: {error}", level=WARNING)
             self._close()
         except Exception as error:
-            self._house.door.log.exception("", error)
-            self._house.door.metrics.bug()
+            self._shared.door.log.exception("", error)
+            self._shared.door.metrics.bug()
             self._close()
         pause = self._busy or self._blocked
         if pause is not self._paused and self._transport is not None and not self._transport.is_closing():
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         except WouldWait:
             self._busy = True
             loop = asyncio.get_running_loop()
-            loop.run_in_executor(self._house.pool, self._gathering.judge).add_done_callback(self._judged)
+            loop.run_in_executor(self._shared.pool, self._gathering.judge).add_done_callback(self._judged)
         else:
             self._answer(decision)
 
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
 
     def _over(self) -> None:
         self._known = _IDLE
-        if self._house.draining:
+        if self._shared.draining:
             self._close()
 
     def _on_abort(self, data: bytes) -> None:

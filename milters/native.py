@@ -13,7 +13,7 @@ from typing import Any
 
 from postvouch.host import loop, server
 from postvouch.host.log import ERROR
-from postvouch.milters.connection import Connection, House
+from postvouch.milters.connection import Connection, Shared
 from postvouch.milters.gather import Door
 
 BACKLOG = 512
@@ -31,7 +31,7 @@ class Engine:
     _listening: asyncio.AbstractServer
 
     def __init__(self, door: Door) -> None:
-        self._house = House(door=door, pool=ThreadPoolExecutor(THREADS, thread_name_prefix="waits"))
+        self._shared = Shared(door=door, pool=ThreadPoolExecutor(THREADS, thread_name_prefix="waits"))
         self._make_loop = loop.factory()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped = asyncio.Event()
@@ -57,7 +57,7 @@ class Engine:
         try:
             return asyncio.run_coroutine_threadsafe(self._drain(seconds), self._loop).result(seconds + 1)
         except TimeoutError:  # a handler that waits in the loop, against its word
-            return len(self._house.door.under_way)
+            return len(self._shared.door.under_way)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -66,25 +66,25 @@ class Engine:
         make = self._loop.create_server
         if bound.family == socket.AF_UNIX:
             make = self._loop.create_unix_server  # type: ignore[assignment]
-        self._listening = await make(lambda: Connection(self._house), sock=bound, backlog=BACKLOG)
+        self._listening = await make(lambda: Connection(self._shared), sock=bound, backlog=BACKLOG)
         await self._stopped.wait()
 
     async def _drain(self, seconds: float) -> int:
-        house = self._house
+        shared = self._shared
         self._listening.close()
         await asyncio.sleep(LAST_READ_S)
-        house.draining = True
-        for connection in tuple(house.connections):
+        shared.draining = True
+        for connection in tuple(shared.connections):
             connection.finish()
         deadline = time.monotonic() + seconds
-        while house.connections and time.monotonic() < deadline:
+        while shared.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         self._stopped.set()
-        return sum(connection.open for connection in house.connections)
+        return sum(connection.open for connection in shared.connections)
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) or error is None:
-            self._house.door.log.note(f"{context['message']}: {error}", level=ERROR)
+            self._shared.door.log.note(f"{context['message']}: {error}", level=ERROR)
         else:
-            self._house.door.log.exception("", error)
+            self._shared.door.log.exception("", error)

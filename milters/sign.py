@@ -23,7 +23,7 @@ from postvouch.host.keywatch import KeyWatch, ring_of
 from postvouch.host.log import ERROR, INFO, WARNING, Log
 from postvouch.milters import gather, sealing, workers
 from postvouch.milters.unproven import Unproven
-from postvouch.sign import choose, dkim, old
+from postvouch.sign import choose, dkim, oldsignatures
 from postvouch.sign.keys import KeyRing
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Reject, RemoveField
@@ -161,7 +161,7 @@ class Signer:
             return ()
         ours = ring.find(author.address)
         standing = [key for key in ours.keys if key not in choice.keys] if ours is not None else []
-        return old.removals(
+        return oldsignatures.removals(
             message,
             which=which,
             domains={author.address.domain, *(key.domain for key in choice.keys)},

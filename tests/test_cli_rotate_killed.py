@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from dnstree import Tree, Zone
 
-from postvouch.host.managedkeys import check_active
 from postvouch.host.rotation import read, write
+from postvouch.host.rotationfiles import check_active
 from postvouch.sign.keys import generate
 from postvouch.sign.record import revoked, strings
 from postvouch.sign.rotation import Key, Rotation, State

@@ -12,8 +12,8 @@ from dnsserver import Answering, Reply, Server, nxdomain, rcode, records, silent
 
 from postvouch.host import dnsauthority, dnssecure
 from postvouch.host.dnsauthority import look
+from postvouch.host.dnsexamine import examine
 from postvouch.host.dnslook import Look
-from postvouch.host.dnsverdict import examine
 from postvouch.sign.finding import Finding
 from postvouch.values.dns import Status
 
@@ -175,9 +175,9 @@ def test_a_resolver_that_is_silent_is_trouble_and_nothing_is_guessed(server: Ser
     assert (seen.servers, seen.resolver.status) == ((), None)
     assert "no answer in time" in seen.trouble
     began = time.monotonic()
-    verdict = examine(NAME, None, [server.address], deadline_s=1)
+    examination = examine(NAME, None, [server.address], deadline_s=1)
     assert time.monotonic() - began < 4
-    assert [fault.finding for fault in verdict.faults] == [Finding.DNS_UNAVAILABLE]
+    assert [fault.finding for fault in examination.faults] == [Finding.DNS_UNAVAILABLE]
 
 
 @pytest.mark.parametrize("name", ["", ".", "a" * 64 + ".example", "a." * 40 + "example", "ü.example", "a..b"])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from postvouch.host.managedkeys import confirmations, write_confirmation
 from postvouch.host.rotation import LOCK, NAME, Busy, active, locked, read, write
+from postvouch.host.rotationfiles import confirmations, write_confirmation
 from postvouch.sign.keys import KeyProblem
 from postvouch.sign.rotation import Key, Rotation, State
 

@@ -10,8 +10,8 @@ from postvouch.cli import dkimkey, output, testkeyreport
 from postvouch.cli.testkeyreport import Tested
 from postvouch.config.load import DEFAULT_PATH
 from postvouch.config.schema import Config
+from postvouch.host.dnsexamine import examine
 from postvouch.host.dnssecure import Anchors, parse_anchors
-from postvouch.host.dnsverdict import examine
 from postvouch.host.keyfiles import MAX_FILE_OCTETS, load_key, specs_of
 from postvouch.sign.finding import Fault, Finding, Strictness, in_order
 from postvouch.sign.keys import KeyProblem, KeySpec, PrivateKey, parse_pem
@@ -125,12 +125,14 @@ def _test(spec: KeySpec, config: Config, anchors: Anchors | None) -> Tested:
     """One key, its file first; a file with a problem keeps nobody from looking at the record."""
     if spec.problem:
         fault = Fault(Finding.KEY_UNUSABLE, spec.problem)
-        return Tested(spec=spec, name=spec.domain, verdict=None, faults=(fault,), is_loaded=False)
+        return Tested(spec=spec, name=spec.domain, examination=None, faults=(fault,), is_loaded=False)
     key, fault_of_file = _load(spec.file) if spec.file else (None, None)
     name = f"{spec.selector}._domainkey.{spec.domain}".lower()
-    verdict = examine(name, key, config.dns.servers, anchors=anchors)
-    faults = [*verdict.faults, fault_of_file] if fault_of_file else verdict.faults
-    return Tested(spec=spec, name=name, verdict=verdict, faults=in_order(faults), is_loaded=key is not None)
+    examination = examine(name, key, config.dns.servers, anchors=anchors)
+    faults = [*examination.faults, fault_of_file] if fault_of_file else examination.faults
+    return Tested(
+        spec=spec, name=name, examination=examination, faults=in_order(faults), is_loaded=key is not None
+    )
 
 
 def _load(file: str) -> tuple[PrivateKey | None, Fault | None]:

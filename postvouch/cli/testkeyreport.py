@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from postvouch.cli import output
-from postvouch.host.dnsverdict import Verdict
+from postvouch.host.dnsexamine import Examination
 from postvouch.sign.finding import MEANINGS, Fault, Strictness
 from postvouch.sign.keys import KeySpec
 
@@ -18,18 +18,18 @@ FILES, DETAILS = 2, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
-    """One key and all that was found. ``verdict`` is None where DNS was not asked."""
+    """One key and all that was found. ``examination`` is None where DNS was not asked."""
 
     spec: KeySpec
     name: str
-    verdict: Verdict | None
+    examination: Examination | None
     faults: tuple[Fault, ...]
     is_loaded: bool
 
     @property
     def is_secure(self) -> bool:
         """Whether DNSSEC proves the record."""
-        return self.verdict is not None and self.verdict.is_secure
+        return self.examination is not None and self.examination.is_secure
 
 
 def statuses() -> str:
@@ -93,9 +93,9 @@ class Report:
 
 def _details(each: Tested) -> list[str]:
     """What each server says, and each link."""
-    if each.verdict is None:
+    if each.examination is None:
         return []
-    look = each.verdict.look
+    look = each.examination.look
     lines = [f"zone {look.zone or '.'}"] if look.servers else []
     for server in look.servers:
         said = server.trouble or f"{server.status}, {len(server.texts)} TXT, serial {server.serial}"
@@ -103,7 +103,7 @@ def _details(each: Tested) -> list[str]:
     resolver = look.resolver
     said = resolver.trouble or f"{resolver.status}, {len(resolver.texts)} TXT, TTL {resolver.ttl_s} s"
     lines.append(f"resolver: {said}{', secure' if resolver.secure else ''}")
-    for chain in each.verdict.chains:
+    for chain in each.examination.chains:
         lines += [f"chain: {link}" for link in chain.links]
         if chain.trouble:
             lines.append(f"chain: {chain.trouble}")
@@ -135,9 +135,9 @@ def _data(each: Tested) -> dict[str, Any]:
             for fault in each.faults
         ],
     }
-    if each.verdict is None:
+    if each.examination is None:
         return data
-    look = each.verdict.look
+    look = each.examination.look
     return data | {
         "zone": look.zone,
         "aliases": look.aliases,
@@ -145,7 +145,7 @@ def _data(each: Tested) -> dict[str, Any]:
         "trouble": look.trouble,
         "servers": [_plain(asdict(server)) for server in look.servers],
         "resolver": _plain(asdict(look.resolver)),
-        "chain": [link for chain in each.verdict.chains for link in chain.links],
+        "chain": [link for chain in each.examination.chains for link in chain.links],
     }
 
 

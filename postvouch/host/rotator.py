@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from postvouch.host import dnsauthority, dnssecure
-from postvouch.host import managedkeys as files
+from postvouch.host import rotationfiles as files
 from postvouch.host.keyfolder import folder, make_folder
 from postvouch.host.rotation import NAME, locked, read, write
 from postvouch.host.rotationfacts import gather, is_free, judge, secured, serves

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from postvouch.auth.mentioned import mentions
+from postvouch.sign.alreadysigned import unsigned
 from postvouch.sign.keys import KeyRing, SigningKey
-from postvouch.sign.standing import unsigned
 from postvouch.sign.vouch import doubt
 from postvouch.values.address import (
     Address,

@@ -9,7 +9,7 @@ from fuzz.chance import Chance
 from postvouch.auth.bodies import BodyHashes
 from postvouch.host.log import Log
 from postvouch.host.metrics import Metrics
-from postvouch.milters.connection import Connection, House
+from postvouch.milters.connection import Connection, Shared
 from postvouch.milters.gather import Door
 from postvouch.values.decision import Accept, Decision, InsertField, Reject, RemoveField
 from postvouch.values.message import Field, Message
@@ -111,7 +111,7 @@ def _played(pieces: list[bytes]) -> tuple[bytes, bool, bytes]:
     try:
         log = Log(program="fuzz", descriptor=descriptor)
         door = Door(handler=_Handler(), log=log, metrics=_METRICS)
-        house, transport = House(door=door, pool=_POOL), _Transport()
+        house, transport = Shared(door=door, pool=_POOL), _Transport()
         connection = Connection(house)
         connection.connection_made(transport)
         for piece in pieces:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from postvouch.host.dnsexamine import Examination, _security
 from postvouch.host.dnslook import Look, ResolverAnswer
 from postvouch.host.dnssecure import Chain
-from postvouch.host.dnsverdict import Verdict, _security
 from postvouch.sign.finding import Finding
 from postvouch.values.dns import Status
 
@@ -30,5 +30,5 @@ def test_a_trust_anchor_proves_what_the_resolver_has_only_where_the_chain_ends_i
     look = Look(name="a.example", resolver=ResolverAnswer(status=Status.FOUND, texts=HERE))
     faults = tuple(_security(look, chains))
     assert [fault.finding for fault in faults] == ([] if is_secure else [Finding.NOT_VALIDATED])
-    assert Verdict(look=look, chains=chains, faults=faults).is_secure is is_secure
-    assert not Verdict(look=look, chains=chains, faults=()).is_secure or is_secure
+    assert Examination(look=look, chains=chains, faults=faults).is_secure is is_secure
+    assert not Examination(look=look, chains=chains, faults=()).is_secure or is_secure

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.auth.result import Result
-from postvouch.sign import old
+from postvouch.sign import oldsignatures
 from postvouch.values.decision import RemoveField
 from postvouch.values.message import Field, Message
 
@@ -37,7 +37,7 @@ def gone(
     which: str, message: Message = LETTER, results: Sequence[Result] = (), **settings: object
 ) -> list[int]:
     kept = settings.get("kept", ())
-    found = old.removals(
+    found = oldsignatures.removals(
         message,
         which=which,
         domains={"our.example"},
@@ -76,7 +76,9 @@ def test_beyond_those_that_were_looked_at_none_is_broken() -> None:
 @pytest.mark.parametrize("which", ["none", "own", "broken", "all"])
 def test_a_letter_without_signatures_keeps_what_it_has_and_asks_nobody(which: str) -> None:
     message = Message(fields=LETTER.fields[1:2])
-    assert old.removals(message, which=which, domains={"our.example"}, kept=(), verified=never) == ()
+    assert (
+        oldsignatures.removals(message, which=which, domains={"our.example"}, kept=(), verified=never) == ()
+    )
 
 
 @given(
@@ -93,7 +95,7 @@ def test_whatever_stands_there_the_numbers_are_of_signatures_and_fall(
     fields: list[tuple[bytes, bytes]], which: str
 ) -> None:
     message = Message(fields=tuple(Field(name, value) for name, value in fields))
-    edits = old.removals(message, which=which, domains={"our.example"}, kept=(), verified=never)
+    edits = oldsignatures.removals(message, which=which, domains={"our.example"}, kept=(), verified=never)
     there = message.named(b"dkim-signature")
     numbers = [edit.nth for edit in edits]
     assert numbers == sorted(set(numbers), reverse=True)
@@ -101,7 +103,7 @@ def test_whatever_stands_there_the_numbers_are_of_signatures_and_fall(
     if which == "all":
         assert len(edits) == len(there)
     else:
-        assert all(old.name_of(there[edit.nth - 1])[0] == "our.example" for edit in edits)
+        assert all(oldsignatures.name_of(there[edit.nth - 1])[0] == "our.example" for edit in edits)
         assert all(isinstance(edit, RemoveField) for edit in edits)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from postvouch.auth import bodies
 from postvouch.sign import dkim
+from postvouch.sign.alreadysigned import MAX_READ, MAX_VERIFIED, unsigned
 from postvouch.sign.keys import SigningKey, generate
-from postvouch.sign.standing import MAX_READ, MAX_VERIFIED, unsigned
 from postvouch.values.dns import NO_SUCH_NAME, Records
 from postvouch.values.message import Field, Message
 

@@ -23,7 +23,7 @@ _MENTIONED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Examination:
     """What is wrong with one published key, and what was seen. ``faults``: the gravest first."""
 
     look: Look
@@ -45,7 +45,7 @@ def examine(
     *,
     deadline_s: float = DEADLINE_S,
     anchors: Anchors | None = None,
-) -> Verdict:
+) -> Examination:
     """Look from all sides at the record ``name`` (SELECTOR._domainkey.DOMAIN), which should be ``key``.
 
     ``servers`` as dns.servers. Takes at most twice ``deadline_s`` (once, where the name is no alias). Raises
@@ -66,7 +66,7 @@ def examine(
     )
     chains += [each if isinstance(each, Chain) else Chain(trouble=str(each)) for each in more.values()]
     faults = in_order([*_records(seen, key), *_aliases(seen), *_security(seen, chains)])
-    return Verdict(look=seen, chains=tuple(chains), faults=faults)
+    return Examination(look=seen, chains=tuple(chains), faults=faults)
 
 
 def _chain(name: str, servers: Sequence[str], deadline_s: float, anchors: Anchors | None) -> Chain:
