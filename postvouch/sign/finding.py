@@ -57,7 +57,9 @@ class Meaning:
 MEANINGS: dict[Finding, Meaning] = {
     Finding.KEY_MISSING: Meaning(10, "no key file", "make the key: postvouch dkim genkey, or mend the path"),
     Finding.KEY_MODE: Meaning(11, "key file not private", "close the file and the folders above it: chmod"),
-    Finding.KEY_UNUSABLE: Meaning(12, "key file not usable", "make another key: postvouch dkim genkey"),
+    Finding.KEY_UNUSABLE: Meaning(
+        12, "key file not usable", "let it be read, by root; if it is no key, postvouch dkim genkey makes one"
+    ),
     Finding.DNS_UNAVAILABLE: Meaning(
         13, "DNS does not answer", "look at the resolver (dns.servers) and at the servers of the zone"
     ),
