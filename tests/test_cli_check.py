@@ -206,7 +206,9 @@ def test_config_with_a_problem_shows_problems_instead_and_78(host, capsys):
 
 
 def test_a_key_found_by_its_template_is_read_and_a_missing_one_is_named(host, tmp_path, capsys):
-    table = '[[sign.key]]\ndomain = "our.example"\nselector = "{host}-a"\nfile = "@tmp@/{selector}.pem"\n'
+    table = (
+        '[[sign.key]]\ndomain = "our.example"\nselector = "{shorthost}-a"\nfile = "@tmp@/{selector}.pem"\n'
+    )
     path = host(table)
     assert run(["check", "--config", path]) == 78
     assert f"sign.key: there is no {tmp_path}/srs-a.pem; make one with" in capsys.readouterr().out

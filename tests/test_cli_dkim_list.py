@@ -90,7 +90,7 @@ def test_plain_templated_managed_and_forgotten_keys_are_listed(house, capsys):
         ("gone", State.DELETED), ("older", State.REVOKED), ("old", State.RETIRING), ("now", State.ACTIVE),
         ("next", State.MADE), domain="crm.our.example",
     )  # fmt: skip
-    house.table(domain="our.example", selector="{year}-{host}", subdomains=True)
+    house.table(domain="our.example", selector="{year}-{shorthost}", subdomains=True)
     house.table(domain="our.example", selector="plain", authors=["news-*@our.example"])
     house.table(domain="crm.our.example")
     found = house.list(capsys)

@@ -107,7 +107,7 @@ PROBLEMS = [
     ('[[sign.key]]\ndomain = "our.example"\n' * 2, "3: a second managed table of our.example"),
     (KEY.format("a") + 'authors = [\n"our.example",\n"bob@",\n]\n', "7: sign.key.authors: "),
     (KEY.format("a") + 'authors = "our.example"\n', '5: sign.key.authors: a list is meant: write ["'),
-    (KEY.format("{Year}"), "1: sign.key.selector: {Year} is unknown: write {year} or {host}"),
+    (KEY.format("{Year}"), "1: sign.key.selector: {Year} is unknown: write {year} or {shorthost}"),
     (KEY.format("{selector}"), "1: sign.key.selector: {selector} is unknown"),
     (KEY.format("{year}"), "1: sign.key.selector has {year}, and sign.key.file neither"),
     (KEY.format("a").replace("/nowhere", "/{year}"), "1: sign.key.file has {year}, and sign.key.selector"),
@@ -171,7 +171,7 @@ def test_keys_for_subdomains_of_ours_are_ours(texts):
 def test_good_patterns_and_templates_have_nothing_to_be_warned_about(texts):
     assert texts(
         '[general]\nrole = "relay"\ndomains = ["our.example"]\ninternal_hosts = [".lists.our.example"]\n'
-        '[[sign.key]]\ndomain = "lists.our.example"\nselector = "{year}-{host}"\n'
+        '[[sign.key]]\ndomain = "lists.our.example"\nselector = "{year}-{shorthost}"\n'
         'authors = ["news-*@our.example", "*.lists.our.example", "a.crm.our.example"]\n'
         '[[sign.key]]\ndomain = "our.example"\nselector = "{year}"\nfile = "/keys/{selector}.pem"\n'
         '[[sign.key]]\ndomain = "our.example"\n'

@@ -168,7 +168,7 @@ def test_a_key_without_file_is_in_the_folder_of_its_domain(folder: Path) -> None
 
 
 def test_host_and_selector_are_filled_in(folder: Path) -> None:
-    (spec,) = specs_of(configured(folder, key("{host}", "/keys/{host}/{selector}.pem")))
+    (spec,) = specs_of(configured(folder, key("{shorthost}", "/keys/{shorthost}/{selector}.pem")))
     assert (spec.selector, spec.file) == ("crm-int-01", "/keys/crm-int-01/crm-int-01.pem")
 
 
@@ -183,7 +183,7 @@ def test_the_year_is_the_latest_for_which_a_key_is_there(
     (folder / "our.example").mkdir()
     for each in there:
         write_new(str(folder / "our.example" / f"{each}-crm-int-01.pem"), PEM)
-    (spec,) = specs_of(configured(folder, key("{year}-{host}")))
+    (spec,) = specs_of(configured(folder, key("{year}-{shorthost}")))
     assert spec.selector == f"{chosen}-crm-int-01"
     assert spec.file == f"{folder}/our.example/{chosen}-crm-int-01.pem"
 

@@ -19,6 +19,8 @@ from postvouch.sign import record as records
 from postvouch.sign.keys import KeyProblem, PrivateKey
 from postvouch.values.address import AddressError, parse_domain
 
+TYPES = {"rsa": ("rsa",), "ed25519": ("ed25519",), "both": ("rsa", "ed25519")}
+"""The words of --type, and the kinds of key that each makes."""
 MAX_NOTE = 255
 
 
@@ -34,7 +36,8 @@ def selector(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     """The callback of ``--selector``: nothing that would leave the folder of its domain."""
     if value is not None and not records.is_selector(value):
         raise click.BadParameter(
-            f'"{output.clean(value)}" is none: letters, digits, "-", "_" and "." of ASCII'
+            f'"{output.clean(value)}" is none: letters, digits, "-", "_" and "." of ASCII, '
+            f"at most {records.MAX_SELECTOR} of them"
         )
     return value
 
@@ -52,7 +55,7 @@ def which_key(function: output.F) -> output.F:
             "-s",
             "--selector",
             callback=selector,
-            help="The selector (s=). Default: year and short host name, {year}-{host}.",
+            help="The selector (s=). Default: year and short host name, {year}-{shorthost}.",
         ),
         click.option("-d", "--domain", callback=domain, required=True, help="The domain that signs (d=)."),
     ):

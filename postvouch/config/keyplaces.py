@@ -12,7 +12,7 @@ from postvouch.config.schema import Config
 from postvouch.config.sign import SigningKey
 
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
-_KNOWN = frozenset({"year", "host", "selector"})
+_KNOWN = frozenset({"year", "shorthost", "selector"})
 YEARS_BACK = 20
 
 
@@ -45,7 +45,7 @@ def place(key: SigningKey, config: Config, *, year: int, exists: Callable[[str],
 
 
 def _filled(key: SigningKey, directory: str, hostname: str, year: int) -> Place:
-    words = {"year": str(year), "host": hostname.partition(".")[0].lower()}
+    words = {"year": str(year), "shorthost": hostname.partition(".")[0].lower()}
     selector = _TEMPLATE.sub(lambda found: words.get(found[1], found[0]), key.selector)
     words["selector"] = selector
     file = key.file or f"{directory}/{key.domain}/{{selector}}.pem"
@@ -55,7 +55,8 @@ def _filled(key: SigningKey, directory: str, hostname: str, year: int) -> Place:
 def faults(key: SigningKey) -> list[str]:
     """What is wrong with the selector and the file of a table, a sentence each."""
     found = [
-        f"sign.key.{name}: {{{word}}} is unknown: write {{year}} or {{host}}, in file {{selector}} as well"
+        f"sign.key.{name}: {{{word}}} is unknown: "
+        "write {year} or {shorthost}, in file {selector} as well"
         for name, text, known in (
             ("selector", key.selector, _KNOWN - {"selector"}),
             ("file", key.file, _KNOWN),

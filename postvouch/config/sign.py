@@ -30,13 +30,13 @@ class SigningKey:
     selector: str = setting(
         "",
         "The selector (s=). {year} stands for the latest year, up to this one, for which the file is there; "
-        "{host} for the first label of general.hostname.",
-        example='"{year}-{host}"',
+        "{shorthost} for the first label of general.hostname.",
+        example='"{year}-{shorthost}"',
     )
     file: SecretPath = setting(
         SecretPath(""),
         "PEM file, RSA of 2048 bits or more, or Ed25519. Mode 0640, group postvouch, or stricter. {year}, "
-        "{host} and {selector} are filled in. Default: sign.key_directory/DOMAIN/SELECTOR.pem.",
+        "{shorthost} and {selector} are filled in. Default: sign.key_directory/DOMAIN/SELECTOR.pem.",
         example='"/etc/postvouch/keys/our.example/{selector}.pem"',
     )
     subdomains: bool = setting(False, "Also sign mail From: subdomains of the domain.")
