@@ -28,7 +28,6 @@ EVERYWHERE_BITS = 4096
 # What Getopt::Long lets its users write.
 _OLD = ("append-domain", "restrict", "subdomains", "testmode")
 _OLD_NAMES = {f"no{name}": f"no-{name}" for name in _OLD}
-_KINDS = {"rsa": ("rsa",), "ed25519": ("ed25519",), "both": ("rsa", "ed25519")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ def _renamed(option: str) -> str:
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(tuple(_KINDS)),
+    type=click.Choice(tuple(dkimkey.TYPES)),
     default="rsa",
     show_default=True,
     help='Kind of key. With "both" the Ed25519 key has the selector SELECTOR-ed25519; each letter then gets '
@@ -104,7 +103,9 @@ def genkey(
         if verbose:
             click.echo(f"postvouch dkim genkey: {text}", err=True)
 
-    wanted = [(each, name if each == "rsa" or kind != "both" else f"{name}-{each}") for each in _KINDS[kind]]
+    wanted = [
+        (each, name if each == "rsa" or kind != "both" else f"{name}-{each}") for each in dkimkey.TYPES[kind]
+    ]
     _refuse_existing(domain, [folder / f"{each}{end}" for _, each in wanted for end in (".pem", ".txt")])
     news = []
     for each, its_selector in wanted:

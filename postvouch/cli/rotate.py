@@ -17,7 +17,6 @@ from postvouch.values.address import AddressError, parse_domain
 
 POLL_S = 30
 FAR_S = 86400
-KINDS = {"rsa": ("rsa",), "ed25519": ("ed25519",), "both": ("rsa", "ed25519")}
 
 
 def _selectors(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -40,7 +39,7 @@ def _hosts(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.argument("domain", required=False, callback=dkimkey.domain)
 @click.option("--new", is_flag=True, help="Begin a rotation, though the active key is fine.")
 @click.option(
-    "--type", "kind", type=click.Choice(tuple(KINDS)), help="Kind of a new key. Default: as before."
+    "--type", "kind", type=click.Choice(tuple(dkimkey.TYPES)), help="Kind of a new key. Default: as before."
 )
 @click.option("--status", is_flag=True, help="Show how things stand, and change nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, ask DNS, and change nothing.")
@@ -91,7 +90,7 @@ def rotate(
     where something is waited for, 1 where a record that is needed is not what it has to be.
     """
     wish = Wish(
-        new=new, kinds=KINDS[kind] if kind else (), adopt=adopt, revoke=revoke,
+        new=new, kinds=dkimkey.TYPES[kind] if kind else (), adopt=adopt, revoke=revoke,
         hosts=hosts, confirmed=confirmed, take_over=take_over,
     )  # fmt: skip
     if domain is None and wish != Wish():

@@ -11,7 +11,7 @@ from postvouch.cli.testkeyreport import Tested
 from postvouch.config.load import DEFAULT_PATH
 from postvouch.config.schema import Config
 from postvouch.host.dnsexamine import examine
-from postvouch.host.dnssecure import Anchors, parse_anchors
+from postvouch.host.dnskeys import Anchors, parse_anchors
 from postvouch.host.keyfiles import MAX_FILE_OCTETS, load_key, specs_of
 from postvouch.sign.finding import Fault, Finding, Strictness, in_order
 from postvouch.sign.keys import KeyProblem, KeySpec, PrivateKey, parse_pem

@@ -4,8 +4,8 @@ from postvouch.config import keyplaces
 from postvouch.config.checks import Checks
 from postvouch.config.problems import Where
 from postvouch.config.sign import SigningKey
-from postvouch.sign.authors import AddressError, Pattern, parse
-from postvouch.values.domain import owned
+from postvouch.sign.authors import Pattern, parse
+from postvouch.values.domain import AddressError, owned
 
 
 def check(c: Checks) -> None:

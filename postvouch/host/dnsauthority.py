@@ -21,8 +21,6 @@ from postvouch.host.dnsexchange import NoAnswer, Recursor, Zone, answer, exchang
 from postvouch.host.dnslook import Look, ResolverAnswer, ServerAnswer
 from postvouch.values.dns import Status
 
-__all__ = ["Look", "ResolverAnswer", "ServerAnswer", "look"]
-
 DEADLINE_S = 10.0
 PORT = 53
 # Of a zone with more only the first are asked. The root has 13 servers of two addresses each.

@@ -12,8 +12,9 @@ from functools import partial
 from postvouch.host import dnssecure
 from postvouch.host.dnsauthority import DEADLINE_S, look
 from postvouch.host.dnsexchange import together
+from postvouch.host.dnskeys import Anchors
 from postvouch.host.dnslook import Look, ServerAnswer
-from postvouch.host.dnssecure import Anchors, Chain
+from postvouch.host.dnssecure import Chain
 from postvouch.sign.finding import BROKEN, INSECURE, Fault, Finding, in_order
 from postvouch.sign.keys import PrivateKey
 from postvouch.sign.published import compare

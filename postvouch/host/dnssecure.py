@@ -22,14 +22,11 @@ from postvouch.host.dnskeys import (
     is_of,
     is_signed,
     is_usable,
-    parse_anchors,
     tag,
     tags,
 )
 from postvouch.host.dnslook import Texts
 from postvouch.sign.finding import Fault, Finding
-
-__all__ = ["Anchors", "Chain", "chain", "parse_anchors"]
 
 DEADLINE_S = 10.0
 MAX_TRIES = 16

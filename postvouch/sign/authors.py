@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from postvouch.values.address import Address, quote_local, split_mailbox
-from postvouch.values.domain import AddressError, parse_domain
+from postvouch.values.domain import parse_domain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,3 @@ class Table:
 
 def _literal(glob: str) -> int:
     return len(glob) - glob.count("*")
-
-
-__all__ = ["AddressError", "Pattern", "Table", "matches", "parse"]
