@@ -207,9 +207,13 @@ def test_each_defect_has_its_words_and_its_status(ask: Asker, name: str, status:
     ],
 )  # fmt: skip
 def test_what_works_all_the_same_is_a_warning(ask: Asker, name: str, status: int, text: str) -> None:
-    found, said = ask(name)
+    for _ in range(3):
+        found, said = ask(name)
+        # On a busy machine the resolver may be late the first times that it meets a dead server.
+        if found != 13:
+            break
     assert f"warning: {text}" in said
-    assert found == 0
+    assert found == 0, said
     assert said.endswith("key OK\n" if status == 52 else "key secure\n")
     found, said = ask(name, "--strict")
     assert found == status
