@@ -121,7 +121,7 @@ def rotation(lab: Lab, story: Story) -> None:
     fresh = Fresh(lab, story)
     lab.sh("relay", f"rm -rf {FOLDER}")
     lab.engine.put(lab.topology.container("relay"), {
-        "/root/killed.py": FileIn(text=KILLED), "/root/older.py": FileIn(text=OLDER),
+        "/opt/killed.py": FileIn(text=KILLED), "/opt/older.py": FileIn(text=OLDER),
     })  # fmt: skip
     with setting(lab, "relay", "sign", SETTINGS):
         story.tell("fresh.example, a zone on knot and nsd, has no key. An admin of relay makes the first.")
@@ -141,9 +141,9 @@ def rotation(lab: Lab, story: Story) -> None:
         story.show("relay", *done.text.splitlines())
         story.claim("testkey finds it secure", done.ok and "key secure" in done.text, done.text)
 
-        lab.sh("relay", "python3 /root/older.py")
+        lab.sh("relay", "python3 /opt/older.py")
         story.tell("Two days later: a new one. rotate is killed with SIGKILL as it is about to note it down.")
-        killed = lab.sh("relay", f"python3 /root/killed.py dkim rotate {FRESH} --new", check=False)
+        killed = lab.sh("relay", f"python3 /opt/killed.py dkim rotate {FRESH} --new", check=False)
         story.claim("it was killed", killed.code in (137, -9), killed.code)
         story.claim("the first key signs as if nothing had been", fresh.letter() == {first})
         fresh.rotate("--new")
