@@ -16,7 +16,7 @@ from postvouch.host import turn
 from postvouch.host.log import ERROR, INFO, Log
 from postvouch.host.metrics import Metrics
 from postvouch.values.decision import Decision, Defer, Edit, RemoveField
-from postvouch.values.message import Client, Envelope, Field, Message
+from postvouch.values.message import Client, Envelope, Field, Header, Message
 from postvouch.values.reply import LATER
 from postvouch.wire import milter
 
@@ -70,12 +70,13 @@ class Gathering:
     """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
 
     __slots__ = (
-        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header_size", "_helo",
+        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header", "_header_size", "_helo",
         "_in_data", "_local", "_login", "_message", "_name", "_number", "_port", "_queue_id", "_recipients",
         "_sender",
     )  # fmt: skip
     _recipients: list[str]
     _fields: list[Field]
+    _header: Header
     _hashes: BodyHashes | None
     _fault: Exception | None
     _message: Message
@@ -132,7 +133,8 @@ class Gathering:
         """A chunk of the body: hashed and forgotten."""
         try:
             if self._hashes is None:
-                self._hashes = self._handler.hashes(self._fields)
+                self._header = Header(self._fields)
+                self._hashes = self._handler.hashes(self._header)
             self._hashes.feed(chunk)
         except Exception as error:
             # Postfix hears nothing until the end of the message: so does our fault.
@@ -157,7 +159,7 @@ class Gathering:
                     local=self._local and not login,
                 ),
                 envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
-                fields=tuple(self._fields),
+                fields=self._header if self._hashes is not None else Header(self._fields),
                 digests=self._hashes.finish() if self._hashes is not None else None,
             )
         except Exception as error:

@@ -9,7 +9,7 @@ under a sender that cannot pass for us, as sign.on_unproven says.
 
 import time
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from postvouch.auth import bodies
@@ -28,7 +28,7 @@ from postvouch.sign.keys import KeyRing
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Reject, RemoveField
 from postvouch.values.dns import WouldWait
-from postvouch.values.message import Field, Form, Message
+from postvouch.values.message import Field, Form, Message, by_name
 from postvouch.values.network import internal_hosts, networks
 from postvouch.values.reply import LATER
 
@@ -56,6 +56,7 @@ class Signer:
         self._config = config
         self._unproven = Unproven.of(config)
         self._problem = ""
+        self._owners: tuple[model.Directory | None, choose.Owns] = (None, lambda login, address: None)
         self._rules = choose.Rules(
             domains=_ours(config),
             internal=internal_hosts(config.general.internal_hosts),
@@ -190,10 +191,20 @@ class Signer:
         directory = self.watch.directory
         if directory is None:
             return None
-        if resolve.may_send(directory, login, str(address)):
+        if len(address.local) > _COMMON:
+            return _may_send(directory, login, address)
+        asked, may_send = self._owners
+        if asked is not directory:
+            may_send = lru_cache(maxsize=4096)(partial(_may_send, directory))
+            self._owners = directory, may_send
+        if may_send(login, address):
             return True
         # It may have been given that address since.
         return None if time.time() - directory.verified_at > self._config.map.hard_age else False
+
+
+def _may_send(directory: model.Directory, login: str, address: Address) -> bool:
+    return resolve.may_send(directory, login, str(address))
 
 
 def _ours(config: Config) -> frozenset[str]:
@@ -208,7 +219,7 @@ def _is_large(fields: Sequence[Field]) -> bool:
 
 def _author_of(fields: Sequence[Field]) -> Author:
     """The author in a header, twice asked and once found out: before the body and after it."""
-    values = tuple([field.value for field in fields if field.name.rstrip(b" \t").lower() == b"from"])
+    values = tuple([field.value for field in by_name(fields).get(b"from", ())])
     if sum(map(len, values)) > _COMMON:
         return parse_author(values)
     return _kept(values)

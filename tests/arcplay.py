@@ -11,7 +11,7 @@ from postvouch.sign import arc as sign_arc
 from postvouch.sign import record
 from postvouch.sign.keys import SigningKey, generate
 from postvouch.values.decision import InsertField
-from postvouch.values.message import Field, Message
+from postvouch.values.message import Field, Message, by_name
 
 NOW = 1_767_225_600.0
 HEADERS = ("from", "to", "subject", "dkim-signature")
@@ -78,7 +78,7 @@ def odd(
     digest = bh or canonical.body_hash(message.body, relaxed=True)
     tags = f"i=1; a=ed25519-sha256; d={signer.domain}; s=arc; "
     ams = f"{tags}c=relaxed/relaxed; h={h}; bh={base64.b64encode(digest).decode()}; {signature}b="
-    index = canonical.by_name(message.fields)
+    index = by_name(message.fields)
     chosen = canonical.select(index, [name.encode() for name in h.split(":")], None)
     results = Field(b"ARC-Authentication-Results", b"i=1; x.example; dmarc=pass header.from=far.example")
     first = made(b"ARC-Message-Signature", ams, chosen, signer)

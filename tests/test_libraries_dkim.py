@@ -19,11 +19,11 @@ from dkim.canonicalization import Relaxed
 from fakedns import zone
 
 from postvouch.auth import dkim as ours
-from postvouch.auth.canonical import by_name, select, signing_input
+from postvouch.auth.canonical import select, signing_input
 from postvouch.auth.result import Result
 from postvouch.sign.keys import generate, parse_pem
 from postvouch.values.dns import DnsUnavailable
-from postvouch.values.message import Field, Message
+from postvouch.values.message import Field, Message, by_name
 
 NOW = time.time()
 NAME = "s._domainkey.far.example"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from postvouch.auth.canonical import FWS, relaxed_field, signing_input
 from postvouch.auth.signature import permerror
-from postvouch.values.message import Field
+from postvouch.values.message import Field, Index
 from postvouch.wire import taglist
 
 MAX_SETS = 50
@@ -22,8 +22,6 @@ _INSTANCE = re.compile(rb"[1-9][0-9]?")
 _PREFIX = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([0-9]+)[ \t\r\n]*;")
 
 Tags = Mapping[bytes, bytes]
-Index = Mapping[bytes, Sequence[Field]]
-"""Lower-case name to fields, top to bottom: ``canonical.by_name``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ So that a letter of 50 MB is never held in memory. Which forms are wanted is kno
 is in; their number is bounded, since each costs a pass over the body.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from postvouch.auth.canonical import BodyHasher
 from postvouch.auth.signature import ARC_CANONICAL, BadSignature, number
-from postvouch.values.message import Digests, Field, Form, Message
+from postvouch.values.message import Digests, Field, Form, Message, by_name
 from postvouch.wire import taglist
 
 MAX_LIMITED = 4
@@ -21,15 +21,17 @@ MAX_READ = 64
 _DKIM, _AMS = b"dkim-signature", b"arc-message-signature"
 
 
-def forms(fields: Iterable[Field]) -> tuple[Form, ...]:
+def forms(fields: Sequence[Field]) -> tuple[Form, ...]:
     """What the signatures of a header want hashed: the body whole, and for some of them up to their l=.
 
     The whole body is there for every signature whose tags can be read, whatever else the header holds, so
     that no signature crowds out another. A limit in ARC gets no form: no chain passes with it. What is
     wrong with other tags is for ``signature`` to say.
     """
-    named = ((field.name.rstrip(b" \t").lower(), field.value) for field in fields)
-    signatures = [(name, value) for name, value in named if name in (_DKIM, _AMS)]
+    index = by_name(fields)
+    signatures = [(name, field.value) for name in (_DKIM, _AMS) for field in index.get(name, ())]
+    if not signatures:
+        return ()
     whole: dict[Form, None] = {}
     limited: dict[Form, None] = {}
     for name, value in signatures[:MAX_READ]:

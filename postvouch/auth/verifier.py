@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postvouch.auth import bodies, keyrecord
-from postvouch.auth.canonical import by_name, select, signing_input
+from postvouch.auth.canonical import select, signing_input
 from postvouch.auth.result import Result
 from postvouch.auth.signature import BadSignature, Signature, Signer, permerror
 from postvouch.values.dns import DnsUnavailable, Records, Resolver
-from postvouch.values.message import Digests, Field, Message
+from postvouch.values.message import Digests, Field, Message, by_name
 
 MAX_RECORDS = 8
 """So many TXT texts at one selector are tried; several are a rotation done oddly, dozens are an attack."""

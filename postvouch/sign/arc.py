@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 
 from postvouch.auth import authres, canonical
-from postvouch.auth.arcset import MAX_SETS, RESULTS, SEAL, SIGNATURE, Index, collect, highest
+from postvouch.auth.arcset import MAX_SETS, RESULTS, SEAL, SIGNATURE, collect, highest
 from postvouch.auth.result import Result
 from postvouch.auth.signature import BadSignature
 from postvouch.sign.dkim import fold
 from postvouch.sign.keys import SigningKey
 from postvouch.values.decision import InsertField
-from postvouch.values.message import Field, Message
+from postvouch.values.message import Field, Index, Message, by_name
 
 _STATUS = {Result.NONE: "none", Result.PASS: "pass", Result.FAIL: "fail"}
 _NEVER = {b"authentication-results", *(name.lower().encode() for name in (RESULTS, SIGNATURE, SEAL))}
@@ -43,7 +43,7 @@ def seal(
     to be believed, where not all that bear our id are. () where nothing may be added: the chain says cv=fail
     already, is full, cannot be numbered, or could not be verified for the moment.
     """
-    index = canonical.by_name(message.fields)
+    index = by_name(message.fields)
     try:
         last, ended = highest(index)
         before = collect(index) if chain is Result.PASS else []

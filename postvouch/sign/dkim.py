@@ -6,14 +6,14 @@ top of ours. Never l=.
 """
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from postvouch.auth import canonical
 from postvouch.sign.keys import SigningKey
 from postvouch.values.decision import InsertField
-from postvouch.values.message import Field, Form, Message
+from postvouch.values.message import Field, Form, Index, Message, by_name
 
 NAME = "DKIM-Signature"
 _WIDTH = 76
@@ -55,8 +55,8 @@ def sign_all(
     the body was hashed as it arrived, ``rules.form`` must be among its digests.
     """
     relaxed = rules.relaxed_header
-    names, chosen = _covered(canonical.by_name(message.fields), rules)
-    header = b"".join([canonical.canonical_field(field, relaxed=relaxed) for field in chosen])
+    names, chosen = _covered(by_name(message.fields), rules)
+    header = canonical.canonical_fields(chosen, relaxed=relaxed)
     if message.digests is None:
         digest = canonical.body_hash(message.body, relaxed=rules.form[0])
     else:
@@ -89,7 +89,7 @@ def _head(algorithm: str, canonicalization: str, domain: str, selector: str, tim
     return fold([*tags, *times.split(" ")], " ")
 
 
-def covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> list[bytes]:
+def covered(index: Index, rules: Rules) -> list[bytes]:
     """The names of h=: each as often as there are such fields, and once more where it is oversigned.
 
     From is always covered (RFC 6376 §5.4), and always oversigned: two of them are how a forger hides. No
@@ -98,7 +98,7 @@ def covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> list[bytes]
     return _covered(index, rules)[0]
 
 
-def _covered(index: Mapping[bytes, Sequence[Field]], rules: Rules) -> tuple[list[bytes], list[Field]]:
+def _covered(index: Index, rules: Rules) -> tuple[list[bytes], list[Field]]:
     """The names of h=, and the fields that they mean: of one name from the bottom up (RFC 6376 §5.4.2)."""
     names: list[bytes] = []
     chosen: list[Field] = []

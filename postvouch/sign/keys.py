@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +31,7 @@ MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 KINDS = ("rsa", "ed25519")
 
+_COMMON = 320  # characters of a local part; longer ones are a stranger's and not worth keeping
 _PKCS1 = PKCS1v15()
 _SHA256 = SHA256()
 
@@ -153,7 +155,7 @@ class KeyRing:
     Immutable: a letter that began with one ring ends with it.
     """
 
-    __slots__ = ("_entries", "_table")
+    __slots__ = ("_entries", "_kept", "_table")
 
     def __init__(self, entries: Iterable[tuple[SigningKey | BrokenKey, Iterable[Pattern]]] = ()) -> None:
         given = [(entry, tuple(patterns)) for entry, patterns in entries]
@@ -161,6 +163,7 @@ class KeyRing:
         self._table = Table(
             (pattern, number) for number, (_, patterns) in enumerate(given) for pattern in patterns
         )
+        self._kept = lru_cache(maxsize=1024)(self._look_up)
 
     @classmethod
     def build(cls, specs: Iterable[KeySpec], read: Callable[[str], bytes]) -> "KeyRing":
@@ -188,6 +191,9 @@ class KeyRing:
         The most specific pattern decides (``sign.authors``), and every key that has it signs, in the order
         of the configuration.
         """
+        return self._kept(author) if len(author.local) <= _COMMON else self._look_up(author)
+
+    def _look_up(self, author: Address) -> Keys | None:
         entries = [self._entries[number] for number in self._table.find(author)]
         if not entries:
             return None

@@ -6,12 +6,11 @@ the letter pass at its target; so nothing goes unless asked for, and what stays 
 
 from collections.abc import Callable, Collection, Sequence
 
-from postvouch.auth.canonical import by_name
 from postvouch.auth.result import Result
 from postvouch.auth.signature import BadSignature, domain_in, selector
 from postvouch.sign.dkim import NAME
 from postvouch.values.decision import RemoveField
-from postvouch.values.message import Field, Message
+from postvouch.values.message import Field, Message, by_name
 from postvouch.wire import taglist
 
 _WORTHLESS = (Result.FAIL, Result.PERMERROR)

@@ -4,8 +4,11 @@ Nothing is decoded here. Field values keep the blank after the colon and their f
 signature in ``simple`` canonicalisation covers them (RFC 6376 §3.4.1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+WSP = b" \t"
 
 Form = tuple[bool, int | None]
 """A canonical body: relaxed or not, and l= where a signature limits itself."""
@@ -41,8 +44,7 @@ class Envelope:
     recipients: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header field: ``name`` as written; ``value`` all after the colon, folds as CRLF, no last CRLF."""
 
     name: bytes
@@ -50,7 +52,39 @@ class Field:
 
     def is_named(self, name: bytes) -> bool:
         """Whether this is the field ``name`` (ASCII, any case; RFC 5322 §1.2.2, and §4.5: blanks behind)."""
-        return self.name.rstrip(b" \t").lower() == name.lower()
+        return self.name.rstrip(WSP).lower() == name.lower()
+
+
+Index = Mapping[bytes, Sequence[Field]]
+"""The fields of each lower-case name, top to bottom; blanks before the colon are not part of a name."""
+
+
+class Header(tuple[Field, ...]):
+    """All fields of a letter, top to bottom. Every room asks for some by name: they are sorted out once."""
+
+    _sorted: Index
+
+    @property
+    def by_name(self) -> Index:
+        """See ``by_name``."""
+        try:
+            return self._sorted
+        except AttributeError:
+            self._sorted = _sorted(self)
+            return self._sorted
+
+
+def by_name(fields: Sequence[Field]) -> Index:
+    """The fields by name; of a ``Header`` they are sorted out once."""
+    return fields.by_name if isinstance(fields, Header) else _sorted(fields)
+
+
+def _sorted(fields: Sequence[Field]) -> Index:
+    index: dict[bytes, list[Field]] = {}
+    for each in fields:
+        # Postfix hands names over without blanks; a letter in a file may hide a second "From :".
+        index.setdefault(each[0].rstrip(WSP).lower(), []).append(each)
+    return index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +103,4 @@ class Message:
 
     def named(self, name: bytes) -> tuple[Field, ...]:
         """All fields of that name, top to bottom."""
-        wanted = name.lower()
-        # Postfix hands names over without blanks; a letter in a file may hide a second "From :".
-        return tuple(f for f in self.fields if f.name.rstrip(b" \t").lower() == wanted)
+        return tuple(by_name(self.fields).get(name.lower(), ()))

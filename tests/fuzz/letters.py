@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fuzz.chance import Chance
 from fuzz.world import DOMAINS, HONEST, NOW, OURS, SELECTORS, WORDS, keys
 from postvouch.auth import canonical
-from postvouch.values.message import Field
+from postvouch.values.message import Field, by_name
 
 FORGED = (
     b" mx.our.example; dmarc=pass header.from=our.example", b"mx.our.example;dkim=pass",
@@ -320,7 +320,7 @@ def _made(
     between = chance.one(("; ", ";\r\n\t", ";"))
     value = f" {between.join(filter(None, tags))}{between}bh={digest}{between}b="
     own = Field(name, value.encode("utf-8", "surrogateescape"))
-    chosen = canonical.select(canonical.by_name(letter.fields), [each.encode() for each in names], None)
+    chosen = canonical.select(by_name(letter.fields), [each.encode() for each in names], None)
     octets = canonical.signing_input(chosen, own, relaxed=head == "relaxed")
     made = base64.b64encode(keys()[which].sign(octets))
     return Field(name, own.value + (made if chance.odds(0.9) else made[:40] + b"\r\n " + made[40:]))
