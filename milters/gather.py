@@ -7,7 +7,7 @@ refuse: what is wrong with a message is kept until its end and answered there.
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,11 +70,12 @@ class Gathering:
     """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
 
     __slots__ = (
-        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header", "_header_size", "_helo",
-        "_in_data", "_local", "_login", "_message", "_name", "_number", "_port", "_queue_id", "_recipients",
-        "_sender",
+        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header", "_header_size",
+        "_helo", "_in_data", "_local", "_login", "_message", "_name", "_number", "_port", "_queue_id",
+        "_recipients", "_sender",
     )  # fmt: skip
     _recipients: list[str]
+    _header_size: int
     _fields: list[Field]
     _header: Header
     _hashes: BodyHashes | None
@@ -121,13 +122,16 @@ class Gathering:
         """The message follows."""
         self._in_data, self._queue_id = True, queue_id
 
-    def header(self, name: bytes, value: bytes) -> None:
-        """One field, value as Postfix has it: first blank included, folds as LF."""
-        if b"\n" in value:
-            value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        self._header_size += len(name) + len(value) + 64
-        if self._header_size <= MAX_HEADER:
-            self._fields.append(Field(name, value))
+    def header(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
+        """Some fields, name and value as Postfix has it: first blank included, folds as LF."""
+        size, append = self._header_size, self._fields.append
+        for name, value in fields:
+            if b"\n" in value:
+                value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            size += len(name) + len(value) + 64
+            if size <= MAX_HEADER:
+                append(Field(name, value))
+        self._header_size = size
 
     def body(self, chunk: bytes) -> None:
         """A chunk of the body: hashed and forgotten."""

@@ -81,7 +81,7 @@ class Session:
 
     def header(self, name: str, value: bytes) -> int:
         """One field."""
-        self._gathering.header(name.encode(), value if self._leading_space else b" " + value)
+        self._gathering.header([(name.encode(), value if self._leading_space else b" " + value)])
         return self._silent(milter.P_NR_HDR)
 
     def body(self, chunk: bytes) -> int:

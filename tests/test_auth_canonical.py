@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from postvouch.auth.canonical import (
     BodyHasher,
     body_hash,
-    by_name,
+    canonical_fields,
     relaxed_field,
     select,
     signing_input,
     simple_field,
     without_b,
 )
-from postvouch.values.message import Field
+from postvouch.values.message import Field, Header, by_name
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors/dkim/canon.yml").read_text(encoding="utf-8"))
 
@@ -135,6 +135,32 @@ def test_a_megabyte_of_blanks_in_a_header_field_takes_linear_time(blank: bytes) 
 def test_only_the_tag_b_is_emptied() -> None:
     value = b" v=1; sb=keep; b2=keep;\r\n\tz=Subject: b=keep; b =\r\n\tgone\r\n gone ; bh=keep"
     assert without_b(value) == b" v=1; sb=keep; b2=keep;\r\n\tz=Subject: b=keep; b =; bh=keep"
+
+
+@given(
+    st.lists(
+        st.builds(
+            Field,
+            st.sampled_from([b"To", b"SUBJECT ", b"x-A\t"]),
+            st.lists(st.sampled_from([b" ", b"\t", b"\r\n ", b"\r", b"\n", b"\0", b"a", b"b c"])).map(
+                b"".join
+            ),
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_fields_together_are_what_each_is_alone(fields: list[Field], relaxed: bool) -> None:
+    alone = b"".join(relaxed_field(field) if relaxed else simple_field(field) for field in fields)
+    assert canonical_fields(fields, relaxed=relaxed) == alone
+
+
+def test_a_header_knows_its_fields_by_name_as_any_list_of_them_does() -> None:
+    first, second, other = Field(b"To", b" 1"), Field(b"TO ", b" 2"), Field(b"Cc", b" 3")
+    header = Header([first, other, second])
+    assert by_name(header) == by_name([first, other, second]) == {b"to": [first, second], b"cc": [other]}
+    assert by_name(header) is by_name(header)
+    assert by_name(Header(header[1:])) == {b"cc": [other], b"to": [second]}
 
 
 def test_h_takes_fields_from_the_bottom_and_a_mention_too_many_takes_nothing() -> None:

@@ -91,7 +91,7 @@ def test_a_body_that_was_hashed_and_not_kept_serves_as_well() -> None:
 def _flipped(field: Field, of: str) -> Field:
     at = field.value.rindex(f"{of}=".encode()) + len(of) + 5
     octet = b"A" if field.value[at : at + 1] != b"A" else b"B"
-    return replace(field, value=field.value[:at] + octet + field.value[at + 1 :])
+    return field._replace(value=field.value[:at] + octet + field.value[at + 1 :])
 
 
 BROKEN: dict[str, Callable[[], Message]] = {

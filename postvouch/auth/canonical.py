@@ -22,6 +22,8 @@ def _collapse(data: bytes) -> bytes:
     """Each run of blanks and tabs as one blank."""
     if b"\t" in data:
         data = data.replace(b"\t", b" ")
+    if b"  " not in data:
+        return data
     # A run of n blanks needs log2(n) passes; the longer pattern first makes the first passes the big ones.
     while _LONG_RUN in data:
         data = data.replace(_LONG_RUN, b" ")

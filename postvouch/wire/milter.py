@@ -46,6 +46,7 @@ MAX_TEXT = 900
 """Octets of one line of a reply, below what RFC 5321 §4.5.3.1.5 and libmilter allow."""
 
 _LENGTH = struct.Struct("!L")
+_HEAD = struct.Struct("!LB")
 _THREE = struct.Struct("!LLL")
 _REPEATED = (HEADER, BODY)
 
@@ -83,22 +84,26 @@ class Decoder:
             data = bytes(self._held)
             self._held.clear()
         commands: list[tuple[int, bytes]] = []
-        unpack, most = _LENGTH.unpack_from, self._max_size
+        unpack, most = _HEAD.unpack_from, self._max_size
         start, size = 0, len(data)
         self._need = 4
-        while start + 4 <= size:
-            (length,) = unpack(data, start)
+        last = size - 5
+        while start <= last:
+            length, command = unpack(data, start)
             end = start + 4 + length
             if length > most or not length:
                 raise self._broken(length, commands)
             if end > size:
                 self._need = 4 + length
                 break
-            command = data[start + 4]
             if command != MACROS or length == 1 or data[start + 5] not in _REPEATED:
                 commands.append((command, data[start + 5 : end]))
             start = end
         if start < size:
+            if start + 4 == size:  # a length and nothing behind it yet
+                (length,) = _LENGTH.unpack_from(data, start)
+                if length > most or not length:
+                    raise self._broken(length, commands)
             self._held += data[start:]
         return commands
 
@@ -110,16 +115,20 @@ class Decoder:
         return ProtocolError(code, f"a packet of {text}", tuple(commands))
 
 
+_NOTHING_SAID = [b""] * len(STAGES)
+
+
 class Macros:
     """What the other side has said beside its commands: {auth_authen}, i, ... each good for one stage.
 
     What was said at a stage is forgotten when that stage, or one before it, comes again.
     """
 
-    __slots__ = ("_fresh", "_said")
+    __slots__ = ("_fresh", "_said", "_values")
 
     def __init__(self) -> None:
-        self._said: list[Mapping[bytes, bytes]] = [{}] * len(STAGES)
+        self._said = [*_NOTHING_SAID]
+        self._values: dict[bytes, bytes] | None = None  # of all that was said, read when somebody asks
         self._fresh = -1
 
     def define(self, data: bytes) -> None:
@@ -132,11 +141,10 @@ class Macros:
             return
         if len(data) > MAX_MACROS:
             raise ProtocolError("too-long", f"macros of more than {MAX_MACROS} octets")
-        words = data[1:].split(b"\0")
-        if words.pop() or len(words) % 2:
+        if len(data) > 1 and (data[-1] or data.count(b"\0") % 2):
             raise ProtocolError("malformed", "macros that are not pairs of strings")
         self._forget(stage)
-        self._said[stage] = dict(zip(words[::2], words[1::2], strict=True))
+        self._said[stage] = data[1:]
         self._fresh = stage
 
     def begin(self, command: int) -> None:
@@ -147,14 +155,15 @@ class Macros:
         self._fresh = -1
 
     def _forget(self, stage: int) -> None:
-        self._said[stage:] = [{}] * (len(STAGES) - stage)
+        self._said[stage:] = _NOTHING_SAID[stage:]
+        self._values = None
 
     def get(self, name: bytes) -> str:
         """The value that was said last, "" where none was; octets that are no UTF-8 survive as surrogates."""
-        for said in reversed(self._said):
-            if name in said:
-                return said[name].decode("utf-8", "surrogateescape")
-        return ""
+        if self._values is None:
+            words = b"".join(self._said).split(b"\0")
+            self._values = dict(zip(words[::2], words[1::2], strict=False))
+        return self._values.get(name, b"").decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,15 +208,15 @@ def first(data: bytes) -> bytes:
     return word
 
 
-def field(data: bytes) -> tuple[bytes, bytes]:
-    """Name and value of a HEADER command. ProtocolError "malformed"."""
+def field(data: bytes, blank: bytes = b"") -> tuple[bytes, bytes]:
+    """Name and value of a HEADER command, the value behind ``blank``. ProtocolError "malformed"."""
     try:
         name, value, rest = data.split(b"\0")
     except ValueError:
         rest = b"?"
     if rest or not name:
         raise ProtocolError("malformed", "a header field that is not two strings")
-    return name, value
+    return name, blank + value
 
 
 def client(data: bytes) -> tuple[str, str, int]:
