@@ -105,7 +105,7 @@ BROKEN: dict[str, Callable[[], Message]] = {
     "another domain": lambda: signed(signature(replace(ED, domain="far.example"))),
     "below our domain": lambda: signed(signature(replace(ED, domain="x.our.example"))),
     "expired": lambda: signed(signature(ED, rules=replace(RULES, expire_s=10))),
-    "limited": lambda: signed(replace(OF_ED, value=OF_ED.value.replace(b" d=", b" l=3; d="))),
+    "limited": lambda: signed(OF_ED._replace(value=OF_ED.value.replace(b" d=", b" l=3; d="))),
     "junk": lambda: signed(Field(b"DKIM-Signature", b" d=our.example; s=ed; d=our.example")),
     "empty": lambda: signed(Field(b"DKIM-Signature", b"")),
 }
