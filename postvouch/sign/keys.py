@@ -15,6 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -33,7 +34,7 @@ KINDS = ("rsa", "ed25519")
 
 _COMMON = 320  # characters of a local part; longer ones are a stranger's and not worth keeping
 _PKCS1 = PKCS1v15()
-_SHA256 = SHA256()
+_HASHED = Prehashed(SHA256())
 
 
 class KeyProblem(Exception):
@@ -55,9 +56,10 @@ class PrivateKey:
 
     def sign(self, signing_input: bytes) -> bytes:
         """The raw signature: RSASSA-PKCS1-v1_5 (RFC 6376 §3.3.1) or Ed25519 over the hash (RFC 8463 §3)."""
+        digest = hashlib.sha256(signing_input).digest()
         if isinstance(self.key, RSAPrivateKey):
-            return self.key.sign(signing_input, _PKCS1, _SHA256)
-        return self.key.sign(hashlib.sha256(signing_input).digest())
+            return self.key.sign(digest, _PKCS1, _HASHED)
+        return self.key.sign(digest)
 
     def public(self) -> bytes:
         """The octets that go, as base64, into p= (RFC 6376 §3.6.1 with erratum 3017, RFC 8463 §4.2)."""
