@@ -19,7 +19,8 @@ from postvouch.config.verify import Verify
 from postvouch.host.daemon import Service
 from postvouch.host.log import ERROR, WARNING, Log
 from postvouch.host.metrics import Metrics, shared_directory
-from postvouch.host.process import Notifier, Role, SocketTaken, Supervisor, block_signals
+from postvouch.host.process import Notifier, SocketTaken, block_signals
+from postvouch.host.supervisor import Following, Role, Supervisor
 from postvouch.milters import gather
 
 STOP = signal.SIGUSR2
@@ -99,13 +100,13 @@ def run(
             for name in ("socket", "engine", "workers", "metrics"):
                 if getattr(now, name) != getattr(own, name):
                     log.note(f"{name} = {getattr(now, name)}: a restart is needed for this", level=WARNING)
-            log.note("reloaded")
         return done
 
+    following = Following()
     work = Role(
         name="worker",
         count=own.workers,
-        main=lambda number: _work(number, service, door, engine, make, check),
+        main=lambda number: _work(number, service, door, engine, make, check, following),
         stop=STOP,
     )
     roles = [work]
@@ -121,7 +122,12 @@ def run(
         f"started: {own.socket}, {own.engine}, {own.workers} workers, metrics {own.metrics or 'nowhere'}"
     )
     supervisor = Supervisor(
-        roles=roles, log=log, notifier=Notifier(), reload=reload, died=metrics.worker_died
+        roles=roles,
+        log=log,
+        notifier=Notifier(),
+        reload=reload,
+        following=following,
+        died=metrics.worker_died,
     )
     try:
         return supervisor.run()
@@ -163,6 +169,7 @@ def _work(
     engine: Engine,
     make: Make,
     check: Callable[[Config], list[str]],
+    following: Following,
 ) -> int:
     """A worker: the engine in a thread, or several, signals here."""
     _stay(number, service.log)
@@ -202,6 +209,7 @@ def _work(
             if service.reload(check):
                 # One assignment: messages under way hold the old handler, the next one sees the new.
                 door.handler = make(service.config, door.handler)
+            following.tell()
         else:
             left = engine.drain(DRAIN_S)
             if left:

@@ -107,7 +107,9 @@ def test_an_asyncio_daemon_hears_its_signals() -> None:
 MISBEHAVES = """
 import os, signal, sys, time
 from postvouch.host.log import Log
-from postvouch.host.process import Notifier, Role, Supervisor, block_signals
+from postvouch.host import supervisor
+from postvouch.host.process import Notifier, block_signals
+from postvouch.host.supervisor import Following, Role, Supervisor
 
 def dies(number: int) -> int:
     return 3
@@ -120,11 +122,29 @@ def hangs(number: int) -> int:
     time.sleep(60)
     return 0
 
+def deaf(number: int) -> int:
+    log.note("deaf")
+    signal.sigwait({signal.SIGTERM})
+    return 0
+
+def slow(number: int) -> int:
+    log.note("slow")
+    while signal.sigwait({signal.SIGUSR1, signal.SIGTERM}) == signal.SIGUSR1:
+        time.sleep(0.3)
+        log.note("followed")
+        following.tell()
+    return 0
+
 block_signals()
+following = Following()
 roles = [Role(name=name, main=globals()[name]) for name in sys.argv[1:]]
 log, notifier = Log(program="test"), Notifier()
-supervisor = Supervisor(roles=roles, log=log, notifier=notifier, reload=raises, grace_s=0.5)
-sys.exit(supervisor.run())
+supervisor.FOLLOW_S = 1.0
+reload = raises if "hangs" in sys.argv else lambda: True
+parent = Supervisor(
+    roles=roles, log=log, notifier=notifier, reload=reload, following=following, grace_s=0.5
+)
+sys.exit(parent.run())
 """
 
 
@@ -169,6 +189,27 @@ def test_a_fault_in_a_reload_stops_nobody(tmp_path: Path) -> None:
         parent.signal(signal.SIGTERM)
         assert parent.process.wait(10) == 0
         assert not [line for line in parent.log() if "ended" in line]
+
+
+def test_a_reload_is_over_when_the_children_have_followed(tmp_path: Path) -> None:
+    with supervised(tmp_path, "slow", "slow") as parent:
+        parent.wait_for("slow", count=2)
+        for count in (1, 2):
+            parent.signal(signal.SIGHUP)
+            parent.wait_for("reloaded", count=count)
+        said = [line.rpartition(": ")[2] for line in parent.log()]
+        assert said == ["slow", "slow", *["followed", "followed", "reloaded"] * 2]
+
+
+def test_a_child_that_does_not_follow_is_waited_for_no_longer_than_so_long(tmp_path: Path) -> None:
+    with supervised(tmp_path, "deaf", "slow") as parent:
+        parent.wait_for("deaf")
+        parent.wait_for("slow")
+        parent.signal(signal.SIGHUP)
+        parent.wait_for("1 of 2 workers have not followed yet")
+        parent.wait_for("reloaded")
+        parent.signal(signal.SIGTERM)
+        assert parent.process.wait(10) == 0
 
 
 def test_a_child_that_does_not_stop_is_killed(tmp_path: Path) -> None:

@@ -373,10 +373,12 @@ def test_reload_changes_the_next_message_and_loses_none(tmp_path: Path, engine: 
         daemon.signal(signal.SIGHUP)
         daemon.wait_for("reloaded")
         assert smtpd.end().word == "c"
-        deadline = time.monotonic() + 10
-        while smtpd.message(PLAIN).inserted("X-Host") != [" two.example"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        # Who is told that it is over finds all workers in step, whichever of them takes the connection.
+        for _ in range(10):
+            with Postfix(daemon.path) as other:
+                other.connect()
+                assert other.message(PLAIN).inserted("X-Host") == [" two.example"]
+        assert smtpd.message(PLAIN).inserted("X-Host") == [" two.example"]
 
 
 @pytest.mark.parametrize("broken", ["[verify]\nworkers = many\n", 'hostname = "bad.example"'])

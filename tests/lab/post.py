@@ -37,8 +37,6 @@ def _reload(lab: Lab, host: str, daemon: str) -> None:
     began = time.time()
     lab.sh(host, f"systemctl reload postvouch-{daemon}")
     lab.wait(f"postvouch-{daemon} on {host} reloaded", lambda: lab.journal(host, began, word="reloaded"))
-    if daemon in ("verify", "sign"):
-        time.sleep(1)  # the parent has said so; its workers follow, and say nothing
 
 
 def alice_writes(lab: Lab, story: Story, to: str, *, message_id: str, author: str = ALICE) -> None:
