@@ -19,6 +19,7 @@ from postvouch.config.schema import Config
 from postvouch.directory import model, resolve, snapshot
 from postvouch.host import daemon
 from postvouch.host.dns import DnsResolver, MessageResolver
+from postvouch.host.keydns import PublishedKeys
 from postvouch.host.keywatch import KeyWatch, ring_of
 from postvouch.host.log import ERROR, INFO, WARNING, Log
 from postvouch.milters import gather, sealing, workers
@@ -252,7 +253,9 @@ def run(service: daemon.Service) -> int:
         if watch is None or (watch.path, watch.rules) != (path, rules):
             watch = snapshot.Watch(path, rules)
         resolver = before.resolver if before and before.dns == config.dns else None
-        signer = Signer(config, log, watch, KeyWatch.of(config, log), resolver)
+        resolver = resolver or DnsResolver(config.dns.servers, timeout_s=config.dns.timeout)
+        published = _published(config, log, resolver)
+        signer = Signer(config, log, watch, KeyWatch.of(config, log, published), resolver)
         signer.tick()
         return signer
 
@@ -269,6 +272,14 @@ def run(service: daemon.Service) -> int:
             ),
         },
     )  # fmt: skip
+
+
+def _published(config: Config, log: Log, resolver: DnsResolver) -> PublishedKeys | None:
+    how = config.sign.unpublished_keys
+    if how == "ignore":
+        return None
+    seconds = config.dns.message_timeout
+    return PublishedKeys(lambda: resolver.for_message(seconds), log, refuse=how == "refuse")
 
 
 def _age(path: Path) -> float:

@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from dnsserver import serving
 
 from postvouch.cli.main import run
 from postvouch.config import secrets
 from postvouch.config.example import example
 from postvouch.config.load import load
 from postvouch.milters import verify
-from postvouch.sign.keys import generate
+from postvouch.sign.keys import generate, parse_pem
 
 
 @pytest.fixture
@@ -54,6 +55,31 @@ def key(tmp_path):
 def test_a_good_host_is_ok_with_status_0(host, tmp_path, key, capsys):
     assert run(["check", "--config", host(key_table(tmp_path))]) == 0
     assert capsys.readouterr().out == f"ok: {tmp_path}/postvouch.toml: role srs, 0 problems, 0 warnings\n"
+
+
+def test_with_dns_a_key_that_is_not_published_is_told_with_its_place(host, tmp_path, key, capsys):
+    def checked(*records):
+        with serving("our.example TXT x", *records) as server:
+            text = f'[dns]\nservers = ["{server}"]\n'
+            path = host(text + key_table(tmp_path))
+            status = run(["check", "--dns", "--config", path])
+        return status, capsys.readouterr().out
+
+    place = f"{tmp_path}/postvouch.toml:15: "
+    name = "k._domainkey.our.example"
+    status, out = checked()
+    assert (status, out.count(f"{place}warning: {name}: record not found")) == (0, 1)
+    status, out = checked(f"{name} TEMPERROR")
+    assert (status, out.count(f"{place}warning: DNS does not answer for {name}")) == (0, 1)
+    private = parse_pem(key.read_bytes(), "k")
+    status, out = checked(f"{name} TXT v=DKIM1; k=ed25519; p={private.public_text()}")
+    assert (status, out.count("warning")) == (0, 1)  # the count at the end
+    table = '[sign]\nunpublished_keys = "refuse"\n'
+    path = tmp_path / "conf.d"
+    path.mkdir()
+    (path / "a.toml").write_text(table)
+    status, out = checked()
+    assert (status, out.count(f"{place}{name}: record not found")) == (78, 1)
 
 
 def test_problems_are_printed_with_their_place_and_status_78(host, tmp_path, capsys):

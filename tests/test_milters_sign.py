@@ -272,6 +272,28 @@ def test_a_key_that_changes_on_disk_is_used_soon_and_no_letter_in_between_leaves
 
 
 @each_engine
+def test_a_key_that_dns_does_not_have_does_not_begin_to_sign(tmp_path: Path, engine: str) -> None:
+    text = prepare(tmp_path)
+    extra = f'unpublished_keys = "refuse"\nengine = "{engine}"'
+    with (
+        serving("other.our.example TXT x") as server,
+        start(tmp_path, dns=server, extra=extra) as daemon,
+        Postfix(daemon.path) as smtpd,
+    ):
+        smtpd.connect()
+        outcome = smtpd.message(letter(), BODY, login="bob", queue_id="4None")
+        assert (outcome.word, outcome.inserted("DKIM-Signature")) == ("y", [])
+        assert "record not found" in daemon.wait_for("4None: from=")[0]
+    with (
+        serving(f"s1._domainkey.our.example TXT {text}") as server,
+        start(tmp_path, dns=server, extra=extra) as daemon,
+        Postfix(daemon.path) as smtpd,
+    ):
+        smtpd.connect()
+        assert len(smtpd.message(letter(), BODY, login="bob").inserted("DKIM-Signature")) == 1
+
+
+@each_engine
 def test_the_seal_of_the_daemon_verifies_with_the_signature_below_it(tmp_path: Path, engine: str) -> None:
     text = prepare(tmp_path)
     (tmp_path / "s1.pem").chmod(0o600)

@@ -1,6 +1,6 @@
 """``postvouch check``: everything wrong with the configuration, its keys and its names, in one run.
 
-No daemon starts with, or reloads into, what this refuses. Nothing is changed and no network is asked.
+No daemon starts with, or reloads into, what this refuses. Nothing is changed; only --dns asks the network.
 """
 
 import time
@@ -26,16 +26,21 @@ from postvouch.config.secrets import (
 
 @click.command()
 @output.config_option
+@click.option("--dns", "ask", is_flag=True, help="Ask DNS, too: is each key that signs published?")
 @output.json_option
-def check(path: Path | None, as_json: bool) -> None:
+def check(path: Path | None, ask: bool, as_json: bool) -> None:
     """Check the configuration, the keys and the names files.
 
-    Every problem is printed as "file:line: text", and the exit status is then 78. Warnings do not count.
+    Every problem is printed as "file:line: text", and the exit status is then 78. Warnings do not count. With
+    --dns a key that is not published is a problem where sign.unpublished_keys is "refuse", else a warning.
     """
     report = examine(path)
     notes = Notes()
     if report.config is not None:
-        _beyond_the_file(report.config, report, Where(str(path or DEFAULT_PATH), 0), notes)
+        main = Where(str(path or DEFAULT_PATH), 0)
+        _beyond_the_file(report.config, report, main, notes)
+        if ask:
+            _dns(report.config, report, main, notes)
     problems = [*report.problems, *notes.problems]
     warnings = [*report.warnings, *notes.warnings]
     if as_json:
@@ -89,6 +94,27 @@ def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:
                     load_key(spec.file)
                 except KeyProblem as problem:
                     notes.problem(where, str(problem))
+
+
+def _dns(config: Config, report: Report, main: Where, notes: Notes) -> None:
+    """Which keys that sign DNS does not have. Keys that cannot be read have been reported already."""
+    from postvouch.host.dns import DnsResolver
+    from postvouch.host.keydns import unpublished
+    from postvouch.host.keyfiles import load_ring, specs_of_table
+
+    resolver = DnsResolver(config.dns.servers, timeout_s=config.dns.timeout).for_message(
+        config.dns.message_timeout
+    )
+    wheres = report.places.get("sign.key", ())
+    tell = notes.problem if config.sign.unpublished_keys == "refuse" else notes.warning
+    for index, table in enumerate(config.sign.key):
+        where = wheres[index] if index < len(wheres) else main
+        for key in load_ring(specs_of_table(table, config)).keys:
+            found = unpublished(key, resolver)
+            if found is None:
+                notes.warning(where, f"DNS does not answer for {key.selector}._domainkey.{key.domain}")
+            elif found:
+                tell(where, found)
 
 
 def _is_hidden(file: Path) -> bool:

@@ -123,6 +123,14 @@ class Sign:
         "On srs, seal what vouching hosts bring with ARC: what the field of sign.vouching_id says goes into "
         "the chain. The key is the first of srs.domain.",
     )
+    unpublished_keys: str = setting(
+        "warn",
+        "What becomes of a key whose record in DNS is missing, or is not this key: the daemon looks when it "
+        "starts, when keys change, and hourly. warn: the log says so. refuse: it does not begin to sign with "
+        "it; where the author has no other key, mail is deferred until it is there. ignore: nobody looks. "
+        "That DNS does not answer is held against no key.",
+        choices=("warn", "refuse", "ignore"),
+    )
     require_dnssec: bool = setting(
         False, '"postvouch dkim testkey" and rotate ask that our key records are DNSSEC-secure.'
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from postvouch.config.schema import Config
+from postvouch.host.keydns import PublishedKeys
 from postvouch.host.keyfiles import load_ring, specs_of
 from postvouch.host.log import ERROR, Log
 from postvouch.host.rotation import LOCK
@@ -35,23 +36,27 @@ class KeyWatch:
         folders: Iterable[str],
         log: Log,
         *,
+        published: PublishedKeys | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
+        self._published = published
         self._folders = tuple(sorted(set(folders)))
         self._log = log
         self._clock = clock
-        self._next = clock() + INTERVAL_S
+        # What must not sign before it is published is looked up before anything else.
+        self._next = self._due = clock() + (0 if published is not None and published.refuse else INTERVAL_S)
         self._lock = threading.Lock()
         self._refused: tuple[str, ...] = ()
+        self._looked_up = False
         # Before the keys are read: what changes meanwhile is seen the next time.
         self._seen = look(self._folders)
-        self._ring = load()
+        self._loaded = self._ring = load()
 
     @classmethod
-    def of(cls, config: Config, log: Log) -> "KeyWatch":
+    def of(cls, config: Config, log: Log, published: PublishedKeys | None = None) -> "KeyWatch":
         """The keys of a configuration."""
-        return cls(lambda: ring_of(config), _folders(config), log)
+        return cls(lambda: ring_of(config), _folders(config), log, published=published)
 
     @property
     def ring(self) -> KeyRing:
@@ -59,7 +64,10 @@ class KeyWatch:
         return self._ring
 
     def poll(self) -> None:
-        """Look, if it is time, whether keys have changed. One thread at a time; others pass by."""
+        """Look, if it is time, whether keys have changed on disk, and now and then whether they are in DNS.
+
+        One thread at a time; others pass by.
+        """
         if self._clock() < self._next or not self._lock.acquire(blocking=False):
             return
         try:
@@ -67,20 +75,49 @@ class KeyWatch:
             seen = look(self._folders)
             if seen != self._seen:
                 self._seen = seen
-                self._take(self._load())
+                self._loaded = self._load()
+                self._take(self._vetted())
+            elif self._published is not None and self._clock() >= self._due:
+                self._look_up()
         finally:
             self._lock.release()
+
+    def _vetted(self) -> KeyRing:
+        if self._published is None:
+            return self._loaded
+        ring = self._published.vet(self._loaded)
+        self._due = self._clock() + self._published.wait_s
+        return ring
+
+    def _look_up(self) -> None:
+        """Are the keys still, or now, in DNS? The first answer decides what is used; later ones only add."""
+        ring = self._vetted()
+        if not self._looked_up:
+            self._looked_up, self._ring = True, ring
+            for problem in ring.problems:
+                self._log.note(f"{problem}; it does not sign", level=ERROR)
+            return
+        names = {(key.domain, key.selector) for key in ring.keys}
+        used = {(key.domain, key.selector) for key in self._ring.keys}
+        if used - names:
+            self._stay(ring.problems)
+        elif names - used:
+            self._ring = ring
+            self._log.note("keys have been published and are in use")
 
     def _take(self, ring: KeyRing) -> None:
         worse = tuple(problem for problem in ring.problems if problem not in self._ring.problems)
         if worse:
-            if worse != self._refused:
-                self._log.note(f"the keys in use stay: {'; '.join(worse)}", level=ERROR)
-            self._refused = worse
+            self._stay(worse)
             return
         self._refused = ()
         self._ring = ring
         self._log.note("keys have changed on disk and are in use")
+
+    def _stay(self, problems: tuple[str, ...]) -> None:
+        if problems != self._refused:
+            self._log.note(f"the keys in use stay: {'; '.join(problems)}", level=ERROR)
+        self._refused = problems
 
 
 def ring_of(config: Config) -> KeyRing:

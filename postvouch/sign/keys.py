@@ -7,7 +7,7 @@ built from what a ``read`` function returns, and a reload builds another ring.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -99,11 +99,15 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenKey:
-    """A key that should be there and cannot be used: ``reason`` is the text of its KeyProblem."""
+    """A key that should be there and cannot be used: ``reason`` is the text of its KeyProblem.
+
+    ``waits``: until it is published; other keys may sign for it meanwhile.
+    """
 
     domain: str
     selector: str
     reason: str
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +183,23 @@ class KeyRing:
         return cls(entries)
 
     @property
+    def keys(self) -> tuple[SigningKey, ...]:
+        """Those that can sign."""
+        return tuple(entry for entry in self._entries if isinstance(entry, SigningKey))
+
+    def without(self, unfit: Mapping[tuple[str, str], str]) -> "KeyRing":
+        """This ring where some keys, by domain and selector, wait to be published, for the reasons given."""
+        ring = KeyRing()
+        ring._table = self._table
+        ring._entries = tuple(
+            BrokenKey(domain=entry.domain, selector=entry.selector, reason=unfit[name], waits=True)
+            if isinstance(entry, SigningKey) and (name := (entry.domain, entry.selector)) in unfit
+            else entry
+            for entry in self._entries
+        )
+        return ring
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Why keys could not be loaded, a sentence each; for the log and ``postvouch check``."""
         return tuple(entry.reason for entry in self._entries if isinstance(entry, BrokenKey))
@@ -199,10 +220,9 @@ class KeyRing:
         entries = [self._entries[number] for number in self._table.find(author)]
         if not entries:
             return None
-        return Keys(
-            keys=tuple(entry for entry in entries if isinstance(entry, SigningKey)),
-            problem="; ".join(entry.reason for entry in entries if isinstance(entry, BrokenKey)),
-        )
+        keys = tuple(entry for entry in entries if isinstance(entry, SigningKey))
+        broken = [entry for entry in entries if isinstance(entry, BrokenKey) and not (keys and entry.waits)]
+        return Keys(keys=keys, problem="; ".join(entry.reason for entry in broken))
 
 
 def _load(

@@ -101,6 +101,10 @@ class Message:
     body: tuple[bytes, ...] = ()
     digests: Digests | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.fields, Header):
+            object.__setattr__(self, "fields", Header(self.fields))
+
     def named(self, name: bytes) -> tuple[Field, ...]:
         """All fields of that name, top to bottom."""
         return tuple(by_name(self.fields).get(name.lower(), ()))
