@@ -29,7 +29,7 @@ def test_no_page_is_left_over():
 def test_every_verb_and_every_setting_has_its_place():
     for verbs in GROUPS.values():
         for verb in verbs:
-            assert f'.SS "postvouch {verb}' in PAGES["postvouch.1"]
+            assert f'.SS "postvouch {escape(verb)}' in PAGES["postvouch.1"]
     for setting in settings().values():
         written = '.SS "[[sign.key]]"' if setting.name == "sign.key" else f"\\fB{escape(setting.key)}\\fR"
         assert written in PAGES["postvouch.toml.5"]

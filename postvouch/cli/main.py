@@ -24,6 +24,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "verify": "postvouch.cli.verify:verify",
         "dkim": "postvouch.cli.dkim:dkim",
         "srs": "postvouch.cli.srs:srs",
+        "send-test": "postvouch.cli.sendtest:send_test",
     },
     "Names": {
         "lookup": "postvouch.cli.lookup:lookup",
