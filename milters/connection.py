@@ -22,8 +22,8 @@ from postvouch.values.reply import LATER
 from postvouch.wire import milter
 from postvouch.wire.fault import ProtocolError
 
-MANY_FIELDS = 64
-"""So many wait at most to be read."""
+MANY_FIELDS, LARGE_FIELD = 64, 16384
+"""So many fields wait at most to be read, and none of so many octets."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
 
     def _on_header(self, data: bytes) -> None:
         self._fields.append(data)
-        if len(self._fields) == MANY_FIELDS:
+        if len(self._fields) == MANY_FIELDS or len(data) > LARGE_FIELD:
             self._read_fields()
         if not self._options.protocol & _SILENT_HEADER:
             self._write(milter.CONTINUE)

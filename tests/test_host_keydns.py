@@ -107,10 +107,42 @@ def test_a_new_key_on_disk_waits_until_it_is_published(tmp_path: Path) -> None:
     scene = Scene(tmp_path, record("a"), record("b"), refuse=True)
     (scene.folder / "a.pem").unlink()
     (scene.folder / "b.pem").unlink()
-    write_new(str(scene.folder / "c.pem"), generate("ed25519")[1])
+    new, pem = generate("ed25519")
+    write_new(str(scene.folder / "c.pem"), pem)
     scene.later(INTERVAL_S, record("a"), record("b"))
     assert scene.signing() == "a b"
     assert "the keys in use stay: c._domainkey.our.example: record not found" in scene.lines()[-1]
+    scene.later(SOON_S)
+    assert scene.signing() == "a b"
+    scene.later(SOON_S, f"c._domainkey.our.example TXT v=DKIM1; k=ed25519; p={new.public_text()}")
+    assert scene.signing() == "c"
+    assert scene.lines()[-1].endswith("keys have been published and are in use")
+
+
+def test_another_key_under_the_same_name_waits_until_it_is_published(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, record("a"), record("b"), refuse=True)
+    (scene.folder / "a.pem").unlink()
+    new, pem = generate("ed25519")
+    write_new(str(scene.folder / "a.pem"), pem)
+    scene.later(INTERVAL_S, record("a"), record("b"))
+    keys = {key.selector: key.private.public_text() for key in scene.watch.ring.keys}
+    assert keys["a"] == MADE["a"][0].public_text()
+    assert "the keys in use stay: a._domainkey.our.example: keys do not match" in scene.lines()[-1]
+    scene.later(
+        SOON_S, record("b"), f"a._domainkey.our.example TXT v=DKIM1; k=ed25519; p={new.public_text()}"
+    )
+    keys = {key.selector: key.private.public_text() for key in scene.watch.ring.keys}
+    assert keys["a"] == new.public_text()
+
+
+@pytest.mark.parametrize("refuse", [True, False])
+def test_a_broken_file_is_not_taken_by_a_later_look_at_dns(tmp_path: Path, refuse: bool) -> None:
+    scene = Scene(tmp_path, record("a"), record("b"), refuse=refuse)
+    (scene.folder / "a.pem").write_bytes(b"no key")
+    for seconds in (INTERVAL_S, INTERVAL_S, AGAIN_S, AGAIN_S):
+        scene.later(seconds, record("a"), record("b"))
+        assert scene.signing() == "a b"
+    assert len([line for line in scene.lines() if "the keys in use stay: " in line]) == 1
 
 
 @pytest.mark.parametrize("refuse", [True, False])

@@ -40,11 +40,11 @@ class PublishedKeys:
             if found is None:
                 self._all_answered = False
             else:
-                self._known[_name(key)] = found
+                self._known[name_of(key)] = found
         reasons = {
             (key.domain, key.selector): reason
             for key in ring.keys
-            if (reason := self._known.get(_name(key), ""))
+            if (reason := self._known.get(name_of(key), ""))
         }
         if self.refuse:
             return ring.without(reasons)
@@ -76,5 +76,6 @@ def unpublished(key: SigningKey, resolver: Resolver) -> str | None:
     return f'{name}: {grave[0]} (see "postvouch dkim testkey")' if grave else ""
 
 
-def _name(key: SigningKey) -> tuple[str, str, str]:
+def name_of(key: SigningKey) -> tuple[str, str, str]:
+    """What tells one key from another: d=, s= and p=."""
     return key.domain, key.selector, key.private.public_text()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from postvouch.config.schema import Config
-from postvouch.host.keydns import PublishedKeys
+from postvouch.host.keydns import PublishedKeys, name_of
 from postvouch.host.keyfiles import load_ring, specs_of
 from postvouch.host.log import ERROR, Log
 from postvouch.host.rotation import LOCK
@@ -75,12 +75,32 @@ class KeyWatch:
             seen = look(self._folders)
             if seen != self._seen:
                 self._seen = seen
-                self._loaded = self._load()
-                self._take(self._vetted())
+                self._take(self._load())
             elif self._published is not None and self._clock() >= self._due:
                 self._look_up()
         finally:
             self._lock.release()
+
+    def _take(self, loaded: KeyRing) -> None:
+        worse = tuple(problem for problem in loaded.problems if problem not in self._loaded.problems)
+        if worse:
+            self._stay(worse)
+            return
+        self._loaded = loaded
+        if self._adopt(self._vetted()):
+            self._log.note("keys have changed on disk and are in use")
+
+    def _look_up(self) -> None:
+        """Are the keys still, or now, in DNS?"""
+        first, used = not self._looked_up, _names(self._ring)
+        ring = self._vetted()
+        self._adopt(ring)
+        if first:
+            for problem in ring.problems:
+                if problem not in self._loaded.problems:  # those have been told
+                    self._log.note(f"{problem}; it does not sign", level=ERROR)
+        elif _names(self._ring) - used:
+            self._log.note("keys have been published and are in use")
 
     def _vetted(self) -> KeyRing:
         if self._published is None:
@@ -89,35 +109,28 @@ class KeyWatch:
         self._due = self._clock() + self._published.wait_s
         return ring
 
-    def _look_up(self) -> None:
-        """Are the keys still, or now, in DNS? The first answer decides what is used; later ones only add."""
-        ring = self._vetted()
-        if not self._looked_up:
-            self._looked_up, self._ring = True, ring
-            for problem in ring.problems:
-                self._log.note(f"{problem}; it does not sign", level=ERROR)
-            return
-        names = {(key.domain, key.selector) for key in ring.keys}
-        used = {(key.domain, key.selector) for key in self._ring.keys}
-        if used - names:
-            self._stay(ring.problems)
-        elif names - used:
-            self._ring = ring
-            self._log.note("keys have been published and are in use")
+    def _adopt(self, ring: KeyRing) -> bool:
+        """Use this ring, unless DNS takes from it what signs now.
 
-    def _take(self, ring: KeyRing) -> None:
-        worse = tuple(problem for problem in ring.problems if problem not in self._ring.problems)
-        if worse:
-            self._stay(worse)
-            return
-        self._refused = ()
-        self._ring = ring
-        self._log.note("keys have changed on disk and are in use")
+        Neither does a key stop to sign that is not in DNS any more, nor one that was replaced on disk before
+        its successor is in DNS. At the start there is nothing to keep.
+        """
+        used, wanted, ready = _names(self._ring), _names(self._loaded), _names(ring)
+        lost, gone, waiting = used & wanted - ready, used - wanted, wanted - ready
+        if self._looked_up and (lost or (gone and waiting)):
+            self._stay(ring.problems)
+            return False
+        self._looked_up, self._refused, self._ring = self._published is not None, (), ring
+        return True
 
     def _stay(self, problems: tuple[str, ...]) -> None:
         if problems != self._refused:
             self._log.note(f"the keys in use stay: {'; '.join(problems)}", level=ERROR)
         self._refused = problems
+
+
+def _names(ring: KeyRing) -> frozenset[tuple[str, str, str]]:
+    return frozenset(map(name_of, ring.keys))
 
 
 def ring_of(config: Config) -> KeyRing:
