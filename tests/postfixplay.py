@@ -219,8 +219,9 @@ class Daemon:
     engine: str = ""
 
     def log(self) -> list[str]:
-        """The lines written so far, without "program[pid]: "."""
-        return [line.partition("]: ")[2] for line in self.stderr.read_text().splitlines()]
+        """The lines written so far, without "program[pid]: "; not one whose end is still to come."""
+        whole, _, _ = self.stderr.read_text().rpartition("\n")
+        return [line.partition("]: ")[2] for line in whole.splitlines()]
 
     def wait_for(self, words: str, count: int = 1) -> list[str]:
         """Wait until that many log lines hold these words; those lines."""
