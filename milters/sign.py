@@ -25,7 +25,7 @@ from postvouch.host.log import ERROR, INFO, WARNING, Log
 from postvouch.milters import gather, sealing, workers
 from postvouch.milters.unproven import Unproven
 from postvouch.sign import choose, dkim, oldsignatures
-from postvouch.sign.keys import KeyRing
+from postvouch.sign.keys import KeyRing, is_usual
 from postvouch.values.address import Address, Author, OneAuthor, parse_author
 from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Reject, RemoveField
 from postvouch.values.dns import WouldWait
@@ -178,9 +178,9 @@ class Signer:
 
     def tick(self) -> None:
         """Look whether keys or the directory have changed; say once what is wrong with them."""
-        self.keys.poll()
         if self._config.sign.check_owner:
             self.watch.poll()
+        self.keys.poll()  # last: now and then it waits for DNS
         if self.watch.problem != self._problem:
             self._problem = self.watch.problem
             text = f"{self._problem}; mail of logins is deferred" if self._problem else "names in use again"
@@ -192,13 +192,12 @@ class Signer:
         directory = self.watch.directory
         if directory is None:
             return None
-        if len(address.local) > _COMMON:
-            return _may_send(directory, login, address)
         asked, may_send = self._owners
         if asked is not directory:
             may_send = lru_cache(maxsize=4096)(partial(_may_send, directory))
             self._owners = directory, may_send
-        if may_send(login, address):
+        # What is longer than any address is not worth keeping.
+        if may_send(login, address) if is_usual(address) else _may_send(directory, login, address):
             return True
         # It may have been given that address since.
         return None if time.time() - directory.verified_at > self._config.map.hard_age else False
@@ -279,7 +278,7 @@ def _published(config: Config, log: Log, resolver: DnsResolver) -> PublishedKeys
     if how == "ignore":
         return None
     seconds = config.dns.message_timeout
-    return PublishedKeys(lambda: resolver.for_message(seconds), log, refuse=how == "refuse")
+    return PublishedKeys(lambda keys: resolver.for_message(seconds, keys), log, refuse=how == "refuse")
 
 
 def _age(path: Path) -> float:

@@ -38,7 +38,7 @@ class Scene:
         log = Log(program="t", descriptor=os.open(self.text, os.O_CREAT | os.O_WRONLY | os.O_APPEND))
         for selector, (_, pem) in MADE.items():
             write_new(str(self.folder / f"{selector}.pem"), pem)
-        self.published = PublishedKeys(lambda: self.zone, log, refuse=refuse)
+        self.published = PublishedKeys(lambda keys: self.zone, log, refuse=refuse)
         self.watch = KeyWatch(
             self.load, [str(self.folder)], log, published=self.published, clock=lambda: self.now
         )
@@ -156,6 +156,14 @@ def test_silence_of_dns_is_held_against_no_key_and_changes_no_verdict(tmp_path: 
     scene = Scene(tmp_path / "two", record("a"), refuse=True)
     scene.later(SOON_S, *SILENT)
     assert scene.signing() == "a"
+
+
+def test_of_a_key_that_is_gone_nothing_is_remembered(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, record("a"), refuse=True)
+    assert scene.published.wait_s == SOON_S
+    (scene.folder / "b.pem").unlink()
+    scene.later(INTERVAL_S, record("a"))
+    assert (scene.signing(), scene.published.wait_s) == ("a", AGAIN_S)
 
 
 def test_all_well_is_looked_at_each_hour(tmp_path: Path) -> None:

@@ -363,7 +363,12 @@ def test_without_a_snapshot_the_owner_is_unknown_and_mail_is_deferred(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "author, expected", [("bob@our.example", Accept()), ("alice@our.example", Defer(LATER))]
+    "author, expected",
+    [
+        ("bob@our.example", Accept()),
+        ("alice@our.example", Defer(LATER)),
+        (f"{'a' * 400}@our.example", Defer(LATER)),
+    ],
 )
 def test_a_directory_beyond_its_hard_age_still_knows_owners_but_refuses_nobody(
     tmp_path: Path, author: str, expected: object

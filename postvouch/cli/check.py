@@ -112,7 +112,7 @@ def _dns(config: Config, report: Report, main: Where, notes: Notes) -> None:
         for key in load_ring(specs_of_table(table, config)).keys:
             found = unpublished(key, resolver)
             if found is None:
-                notes.warning(where, f"DNS does not answer for {key.selector}._domainkey.{key.domain}")
+                notes.warning(where, f"DNS does not answer for {key.record_name}")
             elif found:
                 tell(where, found)
 

@@ -17,13 +17,13 @@ AGAIN_S, SOON_S = 3600.0, 60.0
 
 
 class PublishedKeys:
-    """What is known of the keys of one daemon. ``ask`` makes a resolver with its budget for one look.
+    """What is known of the keys of one daemon. ``ask`` makes a resolver for one look at so many keys.
 
     With ``refuse`` a key that is not published as it should be is taken out of a ring; else it is complained
     about.
     """
 
-    def __init__(self, ask: Callable[[], Resolver], log: Log, *, refuse: bool) -> None:
+    def __init__(self, ask: Callable[[int], Resolver], log: Log, *, refuse: bool) -> None:
         self.refuse = refuse
         self._ask = ask
         self._log = log
@@ -33,18 +33,15 @@ class PublishedKeys:
 
     def vet(self, ring: KeyRing) -> KeyRing:
         """Look up all keys; the ring as it may be used. Takes as long as DNS does, and raises nothing."""
-        resolver = self._ask()
-        self._all_answered = True
-        for key in ring.keys:
-            found = unpublished(key, resolver)
-            if found is None:
-                self._all_answered = False
-            else:
-                self._known[name_of(key)] = found
+        resolver = self._ask(len(ring.keys))
+        answers = {name_of(key): unpublished(key, resolver) for key in ring.keys}
+        self._all_answered = None not in answers.values()
+        # Of keys that are gone nothing is remembered.
+        self._known = {
+            name: self._known.get(name, "") if answer is None else answer for name, answer in answers.items()
+        }
         reasons = {
-            (key.domain, key.selector): reason
-            for key in ring.keys
-            if (reason := self._known.get(name_of(key), ""))
+            (key.domain, key.selector): reason for key in ring.keys if (reason := self._known[name_of(key)])
         }
         if self.refuse:
             return ring.without(reasons)
@@ -66,14 +63,13 @@ class PublishedKeys:
 
 def unpublished(key: SigningKey, resolver: Resolver) -> str | None:
     """What is wrong with the record of a key: "" for nothing, None where DNS does not say."""
-    name = f"{key.selector}._domainkey.{key.domain}"
     try:
-        records = resolver.lookup(name, "TXT")
+        records = resolver.lookup(key.record_name, "TXT")
     except DnsUnavailable:
         return None
     faults = compare(key.private, [(text,) for text in records.texts()])
     grave = [str(fault) for fault in faults if fault.finding is not Finding.TESTING]
-    return f'{name}: {grave[0]} (see "postvouch dkim testkey")' if grave else ""
+    return f'{key.record_name}: {grave[0]} (see "postvouch dkim testkey")' if grave else ""
 
 
 def name_of(key: SigningKey) -> tuple[str, str, str]:

@@ -27,7 +27,7 @@ class _Keys:
     def __init__(self, keys: Sequence[SigningKey], published: Resolver | None) -> None:
         self._published = published
         self._records = {
-            _name(key): f"v=DKIM1; k={key.private.kind}; p={key.private.public_text()}" for key in keys
+            key.record_name: f"v=DKIM1; k={key.private.kind}; p={key.private.public_text()}" for key in keys
         }
 
     def lookup(self, name: str, kind: str) -> Records:
@@ -49,7 +49,7 @@ def unsigned(
     if not there:
         return tuple(keys)
     domains = {key.domain for key in keys}
-    names = {_name(key) for key in keys}
+    names = {key.record_name for key in keys}
     claims = [(field, found) for field in there if (found := _read(field, now)) and found.d in domains]
     verifier = Verifier(message, _Keys(keys, published), Limits())
     standing: set[str | tuple[str, str]] = set()
@@ -61,7 +61,9 @@ def unsigned(
         if outcome.result is Result.PASS and not outcome.reason:
             own = signature.key_name in names
             standing.add(signature.key_name if own else (signature.d, signature.kind))
-    return tuple(key for key in keys if standing.isdisjoint((_name(key), (key.domain, key.private.kind))))
+    return tuple(
+        key for key in keys if standing.isdisjoint((key.record_name, (key.domain, key.private.kind)))
+    )
 
 
 def _read(field: Field, now: float) -> Signature | None:
@@ -74,7 +76,3 @@ def _read(field: Field, now: float) -> Signature | None:
 def _is_hashed(message: Message, signature: Signature) -> bool:
     """Whether the body, where it was not kept, was hashed in the form of this signature."""
     return message.digests is None or (signature.relaxed_body, None) in message.digests
-
-
-def _name(key: SigningKey) -> str:
-    return f"{key.selector.lower()}._domainkey.{key.domain}"

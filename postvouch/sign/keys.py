@@ -7,9 +7,9 @@ built from what a ``read`` function returns, and a reload builds another ring.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,7 +32,7 @@ MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 KINDS = ("rsa", "ed25519")
 
-_COMMON = 320  # characters of a local part; longer ones are a stranger's and not worth keeping
+_USUAL = 320  # characters of a local part
 _PKCS1 = PKCS1v15()
 _HASHED = Prehashed(SHA256())
 
@@ -95,6 +95,11 @@ class SigningKey:
     domain: str
     selector: str
     private: PrivateKey
+
+    @property
+    def record_name(self) -> str:
+        """Where its record is (RFC 6376 §3.6.2.1)."""
+        return f"{self.selector.lower()}._domainkey.{self.domain}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,15 +166,15 @@ class KeyRing:
     Immutable: a letter that began with one ring ends with it.
     """
 
-    __slots__ = ("_entries", "_kept", "_table")
+    __slots__ = ("_find", "_given", "_table")
 
     def __init__(self, entries: Iterable[tuple[SigningKey | BrokenKey, Iterable[Pattern]]] = ()) -> None:
-        given = [(entry, tuple(patterns)) for entry, patterns in entries]
-        self._entries = tuple(entry for entry, _ in given)
+        self._given = tuple((entry, tuple(patterns)) for entry, patterns in entries)
         self._table = Table(
-            (pattern, number) for number, (_, patterns) in enumerate(given) for pattern in patterns
+            (pattern, number) for number, (_, patterns) in enumerate(self._given) for pattern in patterns
         )
-        self._kept = lru_cache(maxsize=1024)(self._look_up)
+        entries_only = tuple(entry for entry, _ in self._given)
+        self._find = lru_cache(maxsize=1024)(partial(_find, entries_only, self._table))
 
     @classmethod
     def build(cls, specs: Iterable[KeySpec], read: Callable[[str], bytes]) -> "KeyRing":
@@ -185,28 +190,20 @@ class KeyRing:
     @property
     def keys(self) -> tuple[SigningKey, ...]:
         """Those that can sign."""
-        return tuple(entry for entry in self._entries if isinstance(entry, SigningKey))
+        return tuple(entry for entry, _ in self._given if isinstance(entry, SigningKey))
 
     def without(self, unfit: Mapping[tuple[str, str], str]) -> "KeyRing":
         """This ring where some keys, by domain and selector, wait to be published, for the reasons given."""
-        ring = KeyRing()
-        ring._table = self._table
-        ring._entries = tuple(
-            BrokenKey(domain=entry.domain, selector=entry.selector, reason=unfit[name], waits=True)
-            if isinstance(entry, SigningKey) and (name := (entry.domain, entry.selector)) in unfit
-            else entry
-            for entry in self._entries
-        )
-        return ring
+        return KeyRing((_waiting(entry, unfit), patterns) for entry, patterns in self._given)
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Why keys could not be loaded, a sentence each; for the log and ``postvouch check``."""
-        return tuple(entry.reason for entry in self._entries if isinstance(entry, BrokenKey))
+        return tuple(entry.reason for entry, _ in self._given if isinstance(entry, BrokenKey))
 
     def domains(self) -> frozenset[str]:
         """The domains that sign, with a usable key or not, and those that they sign for."""
-        return self._table.domains().union(entry.domain for entry in self._entries)
+        return self._table.domains().union(entry.domain for entry, _ in self._given)
 
     def find(self, author: Address) -> Keys | None:
         """What signs mail From: ``author``, or None where no key is meant for it.
@@ -214,15 +211,28 @@ class KeyRing:
         The most specific pattern decides (``sign.authors``), and every key that has it signs, in the order
         of the configuration.
         """
-        return self._kept(author) if len(author.local) <= _COMMON else self._look_up(author)
+        return self._find(author) if is_usual(author) else self._find.__wrapped__(author)
 
-    def _look_up(self, author: Address) -> Keys | None:
-        entries = [self._entries[number] for number in self._table.find(author)]
-        if not entries:
-            return None
-        keys = tuple(entry for entry in entries if isinstance(entry, SigningKey))
-        broken = [entry for entry in entries if isinstance(entry, BrokenKey) and not (keys and entry.waits)]
-        return Keys(keys=keys, problem="; ".join(entry.reason for entry in broken))
+
+def is_usual(address: Address) -> bool:
+    """Whether an answer about it is worth keeping: no stranger fills the memory with long local parts."""
+    return len(address.local) <= _USUAL
+
+
+def _find(entries: Sequence[SigningKey | BrokenKey], table: Table, author: Address) -> Keys | None:
+    meant = [entries[number] for number in table.find(author)]
+    if not meant:
+        return None
+    keys = tuple(entry for entry in meant if isinstance(entry, SigningKey))
+    broken = [entry for entry in meant if isinstance(entry, BrokenKey) and not (keys and entry.waits)]
+    return Keys(keys=keys, problem="; ".join(entry.reason for entry in broken))
+
+
+def _waiting(entry: SigningKey | BrokenKey, unfit: Mapping[tuple[str, str], str]) -> SigningKey | BrokenKey:
+    name = (entry.domain, entry.selector)
+    if isinstance(entry, BrokenKey) or name not in unfit:
+        return entry
+    return BrokenKey(domain=entry.domain, selector=entry.selector, reason=unfit[name], waits=True)
 
 
 def _load(
