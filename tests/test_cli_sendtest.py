@@ -45,8 +45,10 @@ def test_the_letter_goes_to_sendmail_with_its_sender_and_says_how_to_follow_it(s
 
 def test_what_sendmail_says_is_handed_on(sendmail, capsys):
     sendmail("echo 'fatal: queue is full' >&2; exit 75")
-    assert run(["send-test", "dora@far.example", *FROM]) == 69
+    assert run(["send-test", "dora@far.example", *FROM]) == 75
     assert "ended with 75: fatal: queue is full" in capsys.readouterr().err
+    sendmail("exit 1")
+    assert run(["send-test", "dora@far.example", *FROM]) == 69
 
 
 def test_a_host_without_postfix_is_told_so(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """``postvouch send-test``: a letter through this host's own Postfix, as cron or mail(1) would send it."""
 
+import os
 import shutil
 import subprocess
 from email.message import EmailMessage
@@ -84,4 +85,5 @@ def _send(octets: bytes, sender: str, to: str) -> None:
         raise output.Failure(output.UNAVAILABLE, f"{program}: {error}") from None
     if done.returncode:
         said = output.clean(done.stderr.decode("utf-8", "replace").strip())
-        raise output.Failure(output.UNAVAILABLE, f"{program} ended with {done.returncode}: {said}")
+        status = output.TEMPFAIL if done.returncode == os.EX_TEMPFAIL else output.UNAVAILABLE
+        raise output.Failure(status, f"{program} ended with {done.returncode}: {said}")
