@@ -80,6 +80,21 @@ def test_what_waits_holds_up_no_other_connection(one_worker: Daemon) -> None:
         assert slow.outcome().word == "c"
 
 
+def test_a_header_that_never_ends_is_not_held(one_worker: Daemon, raw: socket.socket) -> None:
+    def octets() -> int:
+        status = Path(f"/proc/{one_worker.workers()[0]}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+    raw.sendall(packet(b"M", b"<a@far.example>\0") + packet(b"T"))
+    before = octets()
+    raw.sendall(packet(b"L", b"X\0" + b"y" * 1_000_000 + b"\0") * 60)
+    held = octets() - before
+    raw.sendall(packet(b"D", b"Ei\x004Never\0") + packet(b"E"))
+    assert b"451" in read(raw, 1)[0]
+    assert held < 25 << 20
+    assert "reason=header-too-long" in one_worker.wait_for("4Never: ")[0]
+
+
 def test_no_command_is_looked_at_before_the_answer_to_the_one_before(
     one_worker: Daemon, raw: socket.socket
 ) -> None:

@@ -54,7 +54,10 @@ def canonical_field(field: Field, *, relaxed: bool) -> bytes:
 
 
 def canonical_fields(fields: Sequence[Field], *, relaxed: bool) -> bytes:
-    """Fields one after the other, each with its CRLF. All values are cleaned in one go: most need nothing."""
+    """Fields one after the other, each with its CRLF (RFC 6376 §3.4.1, §3.4.2).
+
+    All values are cleaned in one go: most need nothing.
+    """
     if not relaxed:
         return b"".join([simple_field(field) for field in fields])
     values = b"\0".join([field.value for field in fields])

@@ -62,24 +62,24 @@ Index = Mapping[bytes, Sequence[Field]]
 class Header(tuple[Field, ...]):
     """All fields of a letter, top to bottom. Every room asks for some by name: they are sorted out once."""
 
-    _sorted: Index
+    _index: Index
 
     @property
     def by_name(self) -> Index:
         """See ``by_name``."""
         try:
-            return self._sorted
+            return self._index
         except AttributeError:
-            self._sorted = _sorted(self)
-            return self._sorted
+            self._index = _sort_out(self)
+            return self._index
 
 
 def by_name(fields: Sequence[Field]) -> Index:
     """The fields by name; of a ``Header`` they are sorted out once."""
-    return fields.by_name if isinstance(fields, Header) else _sorted(fields)
+    return fields.by_name if isinstance(fields, Header) else _sort_out(fields)
 
 
-def _sorted(fields: Sequence[Field]) -> Index:
+def _sort_out(fields: Sequence[Field]) -> Index:
     index: dict[bytes, list[Field]] = {}
     for each in fields:
         # Postfix hands names over without blanks; a letter in a file may hide a second "From :".
