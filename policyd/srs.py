@@ -4,7 +4,7 @@ import secrets as random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from postvouch.config import schema
+from postvouch.config.srs import Srs as Settings
 from postvouch.srs import codec
 from postvouch.values.answer import Answer, NotFound, Unavailable
 
@@ -21,7 +21,7 @@ class Srs:
 
     @classmethod
     def of(
-        cls, settings: schema.Srs, domains: Iterable[str], *, secrets: tuple[bytes, ...], problem: str = ""
+        cls, settings: Settings, domains: Iterable[str], *, secrets: tuple[bytes, ...], problem: str = ""
     ) -> "Srs":
         """From the settings. Without secrets a random one stands in: it tells SRS addresses from others."""
         ours = tuple(domains)

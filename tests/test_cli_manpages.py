@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from postvouch.cli import manpages
 from postvouch.cli.main import GROUPS
 from postvouch.cli.roff import escape
-from postvouch.config.catalog import settings
+from postvouch.config.catalog import Table, settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "man"
 PAGES = manpages.pages()
@@ -31,7 +31,8 @@ def test_every_verb_and_every_setting_has_its_place():
         for verb in verbs:
             assert f'.SS "postvouch {escape(verb)}' in PAGES["postvouch.1"]
     for setting in settings().values():
-        written = '.SS "[[sign.key]]"' if setting.name == "sign.key" else f"\\fB{escape(setting.key)}\\fR"
+        is_table = isinstance(setting.kind, Table)
+        written = f'.SS "[[{setting.name}]]"' if is_table else f"\\fB{escape(setting.key)}\\fR"
         assert written in PAGES["postvouch.toml.5"]
 
 

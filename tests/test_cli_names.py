@@ -128,7 +128,7 @@ def test_names_are_read_anew_and_their_state_is_shown(host, tmp_path, capsys):
     assert Path(tmp_path / "snapshot").stat().st_mode & 0o777 == 0o640
     assert run(["directory", "status", *host]) == 0
     shown = capsys.readouterr().out
-    assert "files  0s ago  1        1         1       2" in shown
+    assert "names  0s ago  1        1         1       2" in shown
     assert run(["lookup", "-v", "forward", "alice@our.example", *host]) == 0
     assert "snapshot" in capsys.readouterr().err
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.config.kinds import Domain, Host, Network, Socket
+from postvouch.config.names import Map
 from postvouch.config.postfix import Postfix
-from postvouch.config.schema import Config, General, Map, Sign
+from postvouch.config.schema import Config, General, Sign
 from postvouch.config.snippets import Wiring, fill, normal, parse_main, parse_master, wiring
 from postvouch.config.wiring import DAEMONS, ROLES, as_postfix_says, home_map, networks, words
 from postvouch.directory.resolve import MAPS

@@ -15,7 +15,8 @@ from cryptography.x509.oid import NameOID
 from names import read
 from servers import Slapd, free_port, ldif_of
 
-from postvouch.config.schema import Duration, Ldap, SecretPath
+from postvouch.config.kinds import Duration, SecretPath
+from postvouch.config.names import Ldap
 from postvouch.directory import ldap, resolve
 from postvouch.directory.compile import compile_directory
 from postvouch.directory.model import FILES, LDAP, Directory, Entry, Kind, Part
@@ -193,7 +194,7 @@ def test_half_a_result_is_no_result(settings: Ldap, tmp_path: Path) -> None:
 
 def translated(*records: ldap.Record, domain: str = "our.example") -> tuple[Directory, list[str]]:
     entries, problems = ldap.translate(records, Ldap(alias_attribute="emailAlias"), domain)
-    compiled = compile_directory((DOMAINS, Part(origin=LDAP, entries=entries, read_at=1.0)))
+    compiled = compile_directory((DOMAINS, Part(origin=LDAP, strict=False, entries=entries, read_at=1.0)))
     return compiled.directory, [str(p) for p in (*problems, *compiled.problems)]
 
 
@@ -236,7 +237,7 @@ def test_an_alias_attribute_takes_nobodys_address_from_the_files_or_an_alias_dom
         Ldap(alias_attribute="emailAlias"),
         "our.example",
     )
-    made = compile_directory([named, Part(origin=LDAP, entries=entries, read_at=1.0)])
+    made = compile_directory([named, Part(origin=LDAP, strict=False, entries=entries, read_at=1.0)])
     assert not resolve.may_send(made.directory, "mallory", wanted)
     assert any(f"{wanted} belongs to " in problem.text for problem in made.problems)
     assert resolve.may_send(made.directory, "mallory", "x@old.example")

@@ -17,7 +17,7 @@ from postvouch.values.answer import Found
 
 PART, _ = read(NAMES)
 BOB = Entry(kind=Kind.FORWARD, name="bob@our.example", values=("Bob@gmail.example",), source="uid=bob,ou=x")
-PARTS = (PART, Part(origin=LDAP, entries=(BOB,), read_at=50.5))
+PARTS = (PART, Part(origin=LDAP, strict=False, entries=(BOB,), read_at=50.5))
 
 
 @pytest.fixture

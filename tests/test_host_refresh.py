@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from servers import Slapd, free_port, ldif_of, wait_for
 
-from postvouch.config.schema import Config, Duration, General, Ldap, Map
+from postvouch.config.kinds import Duration
+from postvouch.config.names import Ldap, Map
+from postvouch.config.schema import Config, General
 from postvouch.directory import resolve, snapshot
 from postvouch.host import refresh
 from postvouch.host.log import Log

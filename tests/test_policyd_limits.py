@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import Process, accepts, free_port, program, wait_for
 
-from postvouch.config.schema import Duration, Redis, SecretPath
+from postvouch.config.kinds import Duration, SecretPath
+from postvouch.config.shared import Redis
 from postvouch.host.counters import LocalCounter, Usage
 from postvouch.host.log import Log
 from postvouch.host.shared import SharedCounter, SharedUnavailable

@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from postvouch.config import kinds
-from postvouch.config.kinds import Domain, Duration, Endpoint, Host, IpAddress, SecretPath, Socket
+from postvouch.config.forward import Forward
+from postvouch.config.kinds import Domain, Duration, Endpoint, Host, IpAddress, Socket
+from postvouch.config.names import Ldap, Map
 from postvouch.config.postfix import Postfix
+from postvouch.config.shared import Redis
 from postvouch.config.sign import Sign
+from postvouch.config.srs import Srs
 from postvouch.config.verdict import Verdict
 from postvouch.config.verify import Verify
 
@@ -74,96 +78,6 @@ class Dns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Map:
-    """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol."""
-
-    socket: Socket = kinds.socket("map", "Where Postfix finds the maps.")
-    metrics: Endpoint = kinds.metrics(9473)
-    names: tuple[str, ...] = setting(
-        ("/etc/postvouch/names.d/*.yaml",),
-        "YAML files (globs) with aliases, forwards, alias domains and logins; merged in this order.",
-    )
-    snapshot: str = setting(
-        "/var/lib/postvouch/directory.snapshot",
-        "The compiled directory, which all daemons of this host read; it survives LDAP and restarts.",
-    )
-    refresh: Duration = setting(Duration(300), "How often files and LDAP are read again.", least=1)
-    soft_age: Duration = setting(Duration(7200), "A snapshot older than this is warned about.")
-    hard_age: Duration = setting(
-        Duration(7 * 86400),
-        'Beyond this age "not found" is no longer believed and answered as a temporary failure.',
-    )
-    max_shrink: int = setting(
-        20,
-        "A new snapshot that lost more than this many per cent of the entries is refused; the old one stays.",
-        most=100,
-    )
-    forward_transport: str = setting(
-        "",
-        "On mx, the transport that the map named transport answers for forward addresses.",
-        example='"smtp:[srs.our.example]"',
-    )
-    recipient_delimiter: str = setting(
-        "+", 'Characters that separate a sub-address ("bob+list@"), as in main.cf. "" for none.'
-    )
-    max_targets: int = setting(1000, "An alias or forward with more targets is a loop or a mistake.", least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ldap:
-    """An LDAP server as a source of accounts, forwards and roles. It is read into the snapshot, never asked
-    while mail waits."""
-
-    uri: str = setting("", "ldap:// or ldaps://. Empty: no LDAP.", example='"ldaps://ldap.our.example"')
-    starttls: bool = setting(False, "Upgrade an ldap:// connection with StartTLS before anything else.")
-    ca_file: str = setting("", "Certificates to trust. Default: the system's.")
-    bind_dn: str = setting("", "Who we are. Empty: anonymous.")
-    password_file: SecretPath = setting(SecretPath(""), "File whose first line is the password of bind_dn.")
-    base: str = setting("", "Where to search.", example='"ou=users,dc=our,dc=example"')
-    filter: str = setting("(objectClass=*)", "Which entries to read.")
-    login_attribute: str = setting("uid", "Attribute that holds the login; the address is login@domain.")
-    forward_attribute: str = setting("emailForward", "Attribute with the address that mail goes to.")
-    alias_attribute: str = setting("", "Attribute with further addresses of the account.")
-    member_attribute: str = setting(
-        "member",
-        "Attribute of a role with its members: DNs, logins or addresses; they own the role's address.",
-    )
-    domain: Domain = setting(Domain(""), "Domain of the addresses. Default: the first of general.domains.")
-    timeout: Duration = setting(Duration(10), "How long to wait for the server.", least=0.1)
-    page_size: int = setting(500, "Entries asked for at a time.", least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Srs:
-    """The sender rewriting scheme. mx and srs hosts share its secrets."""
-
-    domain: Domain = setting(
-        Domain(""),
-        "Domain of rewritten senders; its mx must run postvouch-map. Default: first of general.domains.",
-    )
-    secrets_file: SecretPath = setting(
-        SecretPath("/etc/postvouch/srs.secrets"),
-        "One secret a line: the first signs, all verify. postsrsd's fits.",
-    )
-    max_age: Duration = setting(
-        Duration(21 * 86400),
-        "How long a bounce may come back; more than twice the queue lifetime of 5d.",
-        most=1000 * 86400,
-    )
-    unproven_domain: Domain = setting(
-        Domain(""),
-        "Domain of rewritten senders for mail with our From: that nobody vouched for (sign.on_unproven). "
-        "Another organizational domain than that From:, or SPF would align and DMARC pass; its SPF record "
-        "lists the srs hosts, its MX are the mx hosts.",
-        example='"old.example"',
-    )
-    separator: str = setting("=", "Character after SRS0 and SRS1.", choices=("=", "+", "-"))
-    hash_length: int = setting(
-        4, "Characters of the hash that are written (and the fewest accepted).", least=4, most=27
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """postvouch-policy: who may submit as whom, and how much."""
 
@@ -171,18 +85,6 @@ class Policy:
     metrics: Endpoint = kinds.metrics(9474)
     limit: int = setting(500, "Messages that one login may send per window; 0 for no limit.")
     window: Duration = setting(Duration(86400), "The window of the limit; it slides.", least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redis:
-    """A redis server that several hosts share for counters. Without it, or while it is away, each host counts
-    for itself."""
-
-    url: str = setting("", "Server. Empty: none.", example='"redis://redis.our.example:6379/0"')
-    password_file: SecretPath = setting(SecretPath(""), "File whose first line is the password.")
-    timeout: Duration = setting(
-        Duration(0.25), "How long one question may take; then this host counts alone.", least=0.01
-    )
 
 
 def _table(cls: type) -> Any:
@@ -202,6 +104,7 @@ class Config:
     map: Map = _table(Map)
     ldap: Ldap = _table(Ldap)
     srs: Srs = _table(Srs)
+    forward: Forward = _table(Forward)
     policy: Policy = _table(Policy)
     redis: Redis = _table(Redis)
     postfix: Postfix = _table(Postfix)

@@ -1,8 +1,8 @@
 """Entries -> Directory: merge the sources, find what is wrong, say where.
 
-Precedence: files before LDAP; among files, the later one. What is wrong in a file is fatal, since its author
-is there to mend it and the old directory serves meanwhile. What is wrong in LDAP only costs that entry, with
-a warning: people edit their own, and one of them must not freeze the names of all.
+Precedence: the order of the parts; within a strict one (files), the later entry. What is wrong in a file is
+fatal, since its author is there to mend it and the old directory serves meanwhile. What is wrong in LDAP only
+costs that entry, with a warning: people edit their own, and one of them must not freeze the names of all.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from postvouch.directory import resolve
 from postvouch.directory.model import (
-    FILES,
     Directory,
     Entry,
     Kind,
@@ -41,12 +40,11 @@ class Compiled:
 def compile_directory(parts: Sequence[Part], *, rules: Rules | None = None) -> Compiled:
     """Make the directory of all parts. Never raises; with fatal problems it is for diagnosis only."""
     work = _Work(rules=rules or Rules())
-    ordered = sorted(parts, key=lambda part: part.origin != FILES)
-    for part in ordered:
+    for part in parts:
         work.take_domains(part)
-    for part in ordered:
+    for part in parts:
         for entry in part.entries:
-            work.take(entry, fatal=part.origin == FILES)
+            work.take(entry, fatal=part.strict)
     verified_at = min((part.read_at for part in parts), default=0.0)
     return work.finish(verified_at)
 

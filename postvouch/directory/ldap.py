@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from postvouch.config.schema import Ldap
+from postvouch.config.names import Ldap
 from postvouch.directory.model import LDAP, Entry, Kind, Part, Problem, key_of, target_of
 from postvouch.values.address import AddressError
 
@@ -47,7 +47,7 @@ def read(settings: Ldap, domain: str, *, now: float) -> tuple[Part, tuple[Proble
     """
     records = search(settings)
     entries, problems = translate(records, settings, settings.domain or domain)
-    return Part(origin=LDAP, entries=entries, read_at=now), problems
+    return Part(origin=LDAP, strict=False, entries=entries, read_at=now), problems
 
 
 def search(settings: Ldap) -> list[Record]:

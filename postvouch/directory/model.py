@@ -13,7 +13,7 @@ from unicodedata import normalize
 
 from postvouch.values.address import AddressError, parse_address, parse_domain, quote_local
 
-FILES = "files"
+FILES = "names"
 LDAP = "ldap"
 
 # No name of ours is longer; a letter's From: may be, and looking for its sub-addresses is quadratic.
@@ -46,14 +46,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one kind of source (FILES or LDAP) said when it was last read in full.
+    """What one source said when it was last read in full; of several, the first has precedence.
 
+    ``origin`` is the source's name (FILES, LDAP or that of a [[map.source]] table). ``strict``: what is wrong
+    in it must be mended before any of it is taken; otherwise it costs the entry that is wrong.
     ``read_at`` is seconds since 1970; 0 means never: the source is configured and has not been read yet.
+    ``state`` is what the reader of the source wants to find again next time; opaque to everybody else.
     """
 
     origin: str
+    strict: bool = True
     entries: tuple[Entry, ...] = ()
     read_at: float = 0.0
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

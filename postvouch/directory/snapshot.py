@@ -41,7 +41,10 @@ def save(path: Path, parts: Sequence[Part]) -> Snapshot:
     """Replace the file at once and for good. Raises OSError and then leaves the old file as it was."""
     body = b"".join(_lines(parts))
     digest = hashlib.sha256(body).hexdigest()
-    about = [{"origin": p.origin, "read_at": p.read_at, "entries": len(p.entries)} for p in parts]
+    about = [
+        {"origin": p.origin, "strict": p.strict, "read_at": p.read_at, "entries": len(p.entries)}
+        for p in parts
+    ]
     header = json.dumps({"parts": about, "sha256": digest}).encode() + b"\n"
     first = f"{FORMAT} {VERSION} {hashlib.sha256(header).hexdigest()}\n".encode()
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
@@ -118,12 +121,14 @@ def _read(path: Path, known: Snapshot | None) -> Snapshot:
         raise SnapshotError(f"{path}: damaged: {error}") from error
     if total.hexdigest() != digest:
         raise SnapshotError(f"{path}: damaged: the checksum does not fit the entries")
-    parts = tuple(Part(origin=o, entries=tuple(entries[o]), read_at=at) for o, at, _ in about)
+    parts = tuple(
+        Part(origin=o, strict=strict, entries=tuple(entries[o]), read_at=at) for o, at, strict in about
+    )
     return Snapshot(parts=parts, digest=digest)
 
 
-def _header(path: Path, first: bytes, second: bytes) -> tuple[list[tuple[str, float, int]], str]:
-    """Check the two first lines; (origin, read_at, number of entries) of each part, and the digest."""
+def _header(path: Path, first: bytes, second: bytes) -> tuple[list[tuple[str, float, bool]], str]:
+    """Check the two first lines; (origin, read_at, strict) of each part, and the digest."""
     words = first.decode("utf-8", "replace").split()
     if len(words) != 3 or words[0] != FORMAT:
         raise SnapshotError(f"{path}: is no snapshot of ours")
@@ -132,7 +137,7 @@ def _header(path: Path, first: bytes, second: bytes) -> tuple[list[tuple[str, fl
     if words[2] != hashlib.sha256(second).hexdigest():
         raise SnapshotError(f"{path}: damaged: the checksum does not fit the header")
     header = json.loads(second)
-    about = [(str(p["origin"]), float(p["read_at"]), int(p["entries"])) for p in header["parts"]]
+    about = [(str(p["origin"]), float(p["read_at"]), bool(p["strict"])) for p in header["parts"]]
     return about, str(header["sha256"])
 
 

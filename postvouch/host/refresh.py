@@ -65,7 +65,7 @@ def gather(config: Config, previous: Sequence[Part], *, now: float, force: bool 
             problems += notes
         except ldap.DirectoryUnavailable as error:
             failures.append(f"LDAP: {error}")
-            part = old.get(LDAP) or Part(origin=LDAP)
+            part = old.get(LDAP) or Part(origin=LDAP, strict=False)
         others.append(part)
     compiled = compile_directory((names, *others), rules=rules_of(config))
     problems += compiled.problems

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from postvouch.config.schema import Redis
+from postvouch.config.shared import Redis
 from postvouch.host.counters import SLOTS, Usage
 
 FIRST_PAUSE_S = 1.0
