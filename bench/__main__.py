@@ -14,12 +14,23 @@ from lab.images import INSTALL, SUITES, base, digest, layer
 
 PACKAGES = """
 opendkim opendmarc dbconfig-no-thanks pyspf-milter dkimpy-milter rspamd unbound publicsuffix
-openssl postfix strace
+openssl postfix strace postsrsd libconfuse2
 python3-click python3-cryptography python3-dkim python3-dnspython python3-idna python3-milter
 python3-prometheus-client python3-rich python3-sdnotify python3-spf python3-uvloop python3-yaml
 """.split()  # noqa: SIM905
 
 MEMORY = ("--tmpfs", "/var/spool/postfix:exec")
+
+# postsrsd 2.x is in no stable Debian: the package of the next one is unpacked beside the 1.x of this one.
+NEWER = """
+site=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
+echo "deb $site sid main" > /etc/apt/sources.list.d/newer.list
+apt-get -q update
+cd /tmp
+apt-get -q download postsrsd/sid
+dpkg -x postsrsd_2*.deb /opt/newer
+rm postsrsd_2*.deb /etc/apt/sources.list.d/newer.list
+"""
 
 START = """
 set -e
@@ -36,7 +47,7 @@ exec python3 -m bench.inside "$@"
 def image(engine: Engine, release: str) -> tuple[Engine, str]:
     """The peers and what we need from Debian, all as its archive has them."""
     engine, bare = base(engine, release)
-    script = INSTALL.format(packages=" ".join(PACKAGES), after="")
+    script = INSTALL.format(packages=" ".join(PACKAGES), after=NEWER)
 
     def make(name: str) -> None:
         engine.build(base=bare, target=name, script=script)

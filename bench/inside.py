@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from bench import postfix, sign, verify
+from bench import maps, postfix, sign, verify
 from bench.servers import Broken
 
-SUITES = {"verify": verify.main, "sign": sign.main, "postfix": postfix.main}
+SUITES = {"verify": verify.main, "sign": sign.main, "postfix": postfix.main, "maps": maps.main}
 
 FULL = {"rounds": 3, "seconds": 4.0, "connections": [64, 8, 1], "letters": 2000}
 QUICK = {"rounds": 1, "seconds": 2.5, "connections": [64, 8], "letters": 400}
