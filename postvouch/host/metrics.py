@@ -77,6 +77,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._words: dict[str, _Words] = {}
         self._told: dict[tuple[str, str], Counter] = {}
+        self._asked: dict[tuple[str, str], Counter] = {}
         if directory is not None:
             # The library reads the variable when it opens a file and takes the class when a metric is made;
             # setting both here spares us the rule "set it before the first import anywhere".
@@ -144,7 +145,13 @@ class Metrics:
 
     def request(self, table: str, answer: str, seconds: float) -> None:
         """Count one lookup or policy request: the table or check that was asked, the word we answered."""
-        self._requests.labels(self._daemon, self._word("table", table), self._word("answer", answer)).inc()
+        counter = self._asked.get((table, answer))
+        if counter is None:
+            words = self._word("table", table), self._word("answer", answer)
+            counter = self._requests.labels(self._daemon, *words)
+            if words == (table, answer):
+                self._asked[table, answer] = counter
+        counter.inc()
         self._seconds.observe(seconds)
 
     def results(self, facts: Iterable[tuple[str, str]], code: str = "") -> None:
