@@ -66,7 +66,8 @@ class Signer:
             vouching_id=config.sign.vouching_id,
             sign_unauthenticated=config.sign.sign_unauthenticated,
             check_owner=config.sign.check_owner,
-            rewrites=config.general.role == "srs",
+            rewrites=config.general.role in ("srs", "single"),
+            verified_here=config.verify.authserv_id if config.general.role == "single" else "",
         )
         self._cover = cover_of(config.sign)
         self._sealer = sealing.Sealer.of(config, self._cover)
@@ -209,7 +210,9 @@ def _may_send(directory: model.Directory, login: str, address: Address) -> bool:
 
 def _ours(config: Config) -> frozenset[str]:
     """Our domains, those of rewritten senders included: a From: in them is what SPF would align with."""
-    rewritten = (config.srs.domain, config.srs.unproven_domain) if config.general.role == "srs" else ()
+    rewritten = (
+        (config.srs.domain, config.srs.unproven_domain) if config.general.role in ("srs", "single") else ()
+    )
     return frozenset(filter(None, (*config.general.domains, *rewritten)))
 
 

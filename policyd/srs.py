@@ -8,7 +8,10 @@ from postvouch.config.srs import Srs as Settings
 from postvouch.srs import codec
 from postvouch.values.answer import Answer, NotFound, Unavailable
 
-SRS_VIEWS = {"srs-forward": frozenset({"srs"}), "srs-reverse": frozenset({"mx", "srs"})}
+SRS_VIEWS = {
+    "srs-forward": frozenset({"srs", "single"}),
+    "srs-reverse": frozenset({"mx", "srs", "single"}),
+}
 """Map -> the roles that have it. mx only undoes: it never sends to the world."""
 
 

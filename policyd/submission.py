@@ -54,7 +54,7 @@ PASS = Verdict(reply=None, code="ok")
 
 def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answer]) -> Verdict:
     """Whether the sender may be used. ``rights(login, sender)`` is Found where it may."""
-    if role != "submission":
+    if role not in ("submission", "single"):
         return Verdict(reply=None, code="not-submission")
     if request.protocol_state not in STATES:
         return Verdict(reply=None, code="no-sender")

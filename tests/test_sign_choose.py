@@ -482,3 +482,23 @@ def test_a_host_that_rewrites_senders_lets_no_unknown_client_speak_as_us(author:
     assert isinstance(closed, NotSigned)
     assert isinstance(elsewhere, NotSigned)
     assert (closed.unproven, elsewhere.unproven) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "held"),
+    [
+        ("mx.our.example; dmarc=pass header.from=our.example", False),
+        ("mx.our.example; dmarc=fail header.from=our.example", True),
+        ("mx.far.example; dmarc=pass header.from=our.example", True),
+    ],
+)
+def test_on_a_single_host_its_own_verifier_lets_a_letter_leave_and_never_signs_it(
+    word: str, held: bool
+) -> None:
+    rules = replace(RULES, rewrites=True, verified_here="mx.our.example")
+    choice = decide(STRANGER, results(word), sender(BOB), rules=rules)
+    assert isinstance(choice, NotSigned)
+    assert (choice.code, choice.unproven) == ("not-internal", held)
+    unsaid = decide(STRANGER, results(word), sender(BOB), rules=replace(RULES, rewrites=True))
+    assert isinstance(unsaid, NotSigned)
+    assert unsaid.unproven

@@ -63,11 +63,11 @@ def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) 
     role = config.general.role
     if role and "." not in config.general.hostname:
         notes.warning(main, f'this system calls itself "{config.general.hostname}": set general.hostname')
-    if role in ("srs", "submission", "relay") and config.sign.key:
+    if role in ("srs", "submission", "relay", "single") and config.sign.key:
         _keys(config, report, main, notes)
-    if role in ("mx", "srs", "submission"):
+    if role in ("mx", "srs", "submission", "single"):
         _names(config, main, notes)
-    if role == "mx" and config.verify.public_suffixes:
+    if role in ("mx", "single") and config.verify.public_suffixes:
         _suffixes(config, report, main, notes)
 
 

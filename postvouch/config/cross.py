@@ -46,7 +46,7 @@ def _role(c: Checks) -> None:
         c.problem(
             f"role {role} without general.domains: nothing would be ours", "general.role", "general.domains"
         )
-    if role in ("srs", "submission", "relay") and not c.config.sign.key:
+    if role in ("srs", "submission", "relay", "single") and not c.config.sign.key:
         c.warning(f"role {role} without a [[sign.key]]: nothing will be signed", "general.role", "sign.key")
     if role == "srs" and not c.config.sign.vouching_hosts:
         c.warning(
@@ -197,7 +197,11 @@ def _srs(c: Checks) -> None:
         c.problem(
             "srs.unproven_domain must be another domain than srs.domain", "srs.unproven_domain", "srs.domain"
         )
-    if c.config.sign.on_unproven == "forward" and not srs.unproven_domain and c.config.general.role == "srs":
+    if (
+        c.config.sign.on_unproven == "forward"
+        and not srs.unproven_domain
+        and c.config.general.role in ("srs", "single")
+    ):
         c.problem(
             'sign.on_unproven = "forward" needs srs.unproven_domain',
             "sign.on_unproven",

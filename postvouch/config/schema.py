@@ -34,8 +34,9 @@ class General:
         "",
         "What this host does. mx: verify, resolve aliases, undo SRS. srs: resolve forwards, rewrite the "
         "envelope, sign, send. submission: logins send as themselves, signed. relay: signs for hosts that "
-        'cannot. "" until you choose: nothing is signed, every lookup is "not found".',
-        choices=("", "mx", "srs", "submission", "relay"),
+        "cannot. single: one host that is mx, srs and submission at once. "
+        '"" until you choose: nothing is signed, every lookup is "not found".',
+        choices=("", "mx", "srs", "submission", "relay", "single"),
     )
     domains: tuple[Domain, ...] = setting(
         (),

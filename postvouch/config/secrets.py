@@ -118,9 +118,9 @@ def is_daemon_user() -> bool:
 def _needed(config: Config, name: str) -> bool:
     role = config.general.role
     if name == "sign.key":
-        return role in ("srs", "submission", "relay")
+        return role in ("srs", "submission", "relay", "single")
     if name == "srs.secrets_file":
-        return role in ("mx", "srs")
+        return role in ("mx", "srs", "single")
     if name == "ldap.password_file":
         return bool(config.ldap.uri)
     return name != "redis.password_file" or bool(config.redis.url)

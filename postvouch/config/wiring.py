@@ -12,14 +12,18 @@ from pathlib import PurePosixPath
 from postvouch.config.schema import Config
 from postvouch.values.network import LOOPBACK, is_network
 
-ROLES = ("mx", "srs", "submission", "relay")
+ROLES = ("mx", "srs", "submission", "relay", "single")
 DAEMONS = {
     "mx": ("map", "verify"),
     "srs": ("map", "sign"),
     "submission": ("map", "sign", "policy"),
     "relay": ("sign",),
+    "single": ("map", "verify", "sign", "policy"),
 }
 """Who must run before Postfix of a role is wired; map first, since the others read its snapshot."""
+
+DIRECT = "smtp:"
+"""As a content filter without a next hop: to the MX of each recipient's domain."""
 
 
 def words(
@@ -39,6 +43,7 @@ def words(
         "hostname": general.hostname,
         "outgoing": outgoing,
         "outgoing_or_direct": postfix.outgoing_transport,
+        "way_out": postfix.outgoing_transport or DIRECT,
         "home_map": home_map(general.domains, postfix.home_transport or "smtp:"),
         "internal": networks(general.internal_hosts),
         "networks": networks((*general.internal_hosts, *config.sign.vouching_hosts)),
@@ -66,7 +71,7 @@ def words(
         problems.append(
             'map.forward_transport (or postfix.outgoing_transport) must say where srs is: "smtp:[HOST]"'
         )
-    if role == "submission" and not postfix.tls_cert:
+    if role in ("submission", "single") and not postfix.tls_cert:
         problems.append("postfix.tls_cert is not set: nobody can log in without TLS")
     return found, tuple(problems)
 

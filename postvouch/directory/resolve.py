@@ -23,6 +23,7 @@ VIEWS = {
     "srs": frozenset({"alias", "alias-domain", "forward", "recipients", "owners"}),
     "submission": frozenset({"alias-domain", "recipients", "owners"}),
     "relay": frozenset({"alias-domain", "recipients", "owners"}),
+    "single": frozenset({"alias", "alias-domain", "forward", "recipients", "owners"}),
 }
 """The maps that each role answers. mx has no ``forward``: it must never show where a forward goes."""
 

@@ -37,8 +37,10 @@ class Rules:
     """The settings that decide. ``domains`` are ours, lower-case A-labels; ``certificates``: common names
     of client certificates that are proof, in lower case.
 
-    ``rewrites``: this host puts our domain into envelope senders (role srs), so that even an unsigned spoof
-    would pass DMARC at its target, whoever brought it.
+    ``rewrites``: this host puts our domain into envelope senders (roles srs and single), so that even an
+    unsigned spoof would pass DMARC at its target, whoever brought it.
+    ``verified_here``: the authserv-id of the verifier that strangers' mail passes on this very host (role
+    single). Its dmarc=pass lets a letter leave in the ordinary way; it is no reason to sign.
     """
 
     domains: frozenset[str] = frozenset()
@@ -49,6 +51,7 @@ class Rules:
     sign_unauthenticated: bool = False
     check_owner: bool = True
     rewrites: bool = False
+    verified_here: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,9 @@ def choose(
         return NotSigned(code="not-ours", reason=f"{address.domain} is none of our domains")
     if origin is _Origin.STRANGER:
         reason = "no login, and the client is not one of our hosts"
-        return NotSigned(code="not-internal", reason=reason, unproven=_is_gated(origin, rules))
+        here = rules.verified_here
+        proven = bool(here) and not doubt(message, address.domain, here)
+        return NotSigned(code="not-internal", reason=reason, unproven=not proven and _is_gated(origin, rules))
     if origin is _Origin.VOUCHING:
         # Before everything else: a forged signature of ours must not open a way around the gate.
         why = "" if rules.sign_unauthenticated else doubt(message, address.domain, rules.vouching_id)
