@@ -89,8 +89,8 @@ def prepare() -> None:
 def _refresh() -> None:
     command = [
         sys.executable,
-        "-m",
-        "postvouch.cli.main",
+        "-c",
+        "from postvouch.cli.main import main; main()",
         "directory",
         "refresh",
         "--config",
