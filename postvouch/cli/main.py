@@ -19,6 +19,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "config": "postvouch.cli.config:config",
         "postfix": "postvouch.cli.postfix:postfix",
         "import": "postvouch.cli.import_:import_",
+        "doctor": "postvouch.cli.doctor:doctor",
+        "dns-records": "postvouch.cli.dnsrecords:dns_records",
     },
     "Letters": {
         "verify": "postvouch.cli.verify:verify",

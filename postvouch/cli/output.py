@@ -109,6 +109,7 @@ def terminal() -> bool:
 _STYLES = {
     "pass": "green", "ok": "green", "accept": "green", "good": "green",
     "fail": "red", "reject": "red", "permerror": "red", "problem": "red",
+    "error": "red",
     "softfail": "yellow", "temperror": "yellow", "warning": "yellow", "defer": "yellow",
     "quarantine": "yellow",
 }  # fmt: skip

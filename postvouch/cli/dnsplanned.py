@@ -1,0 +1,105 @@
+"""What ``doctor`` and ``dns-records`` share: their options, and the plan out of configuration and Postfix."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from postvouch.config.schema import Config
+from postvouch.host.dnsplan import Plan, plan_of
+from postvouch.host.keyfiles import load_ring, specs_of
+from postvouch.host.postfix import Postfix, PostfixError
+from postvouch.host.wiring import Settings
+from postvouch.values.domain import AddressError, parse_domain
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Postfix as it is on this host: its settings, and its queue directory; nothing where there is none."""
+
+    settings: Settings = field(default_factory=lambda: Settings(main={}, services={}))
+    queue_dir: str = "/var/spool/postfix"
+    is_there: bool = False
+
+
+def postfix_of(config_dir: Path | None) -> Around:
+    """Read the Postfix of this host. Without one, nothing: not every host that asks has it."""
+    try:
+        host = Postfix(config_dir)
+        return Around(settings=host.settings(), queue_dir=host.queue_dir(), is_there=True)
+    except (PostfixError, OSError, ValueError):
+        return Around()
+
+
+def planned(function: F) -> F:
+    """The options that say what this host cannot know by itself."""
+    options = (
+        click.option(
+            "--domain", "only", multiple=True, metavar="DOMAIN", callback=_names,
+            help="Only this domain; repeatable. Default: general.domains and those of [srs].",
+        ),
+        click.option(
+            "--address", "addresses", multiple=True, metavar="IP", callback=_addresses,
+            help="An address that this host sends from; repeatable. Default: smtp_bind_address in main.cf, "
+            "else what DNS has for its name.",
+        ),
+        click.option(
+            "--host", "peers", multiple=True, metavar="HOST", callback=_names,
+            help="A further host of the same role; repeatable.",
+        ),
+        click.option(
+            "--mx", "mx_hosts", multiple=True, metavar="HOST", callback=_names,
+            help="An mx host; repeatable. Default: on mx this host, else postfix.home_transport.",
+        ),
+        click.option(
+            "--config-dir", type=click.Path(path_type=Path, file_okay=False, exists=True),
+            help="Where main.cf and master.cf are. Default: Postfix's own.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def plan(
+    config: Config, around: Around, *, only: Sequence[str], addresses: Sequence[str], peers: Sequence[str],
+    mx_hosts: Sequence[str],
+) -> Plan:  # fmt: skip
+    """The plan, with the keys that sign here."""
+    rings = [(spec, load_ring((spec,))) for spec in specs_of(config)]
+    whole = plan_of(
+        config,
+        around.settings.main,
+        addresses=addresses,
+        peers=peers,
+        mx_hosts=mx_hosts,
+        keys=[key for _, ring in rings for key in ring.keys],
+        unreadable_keys=[(spec.domain, why) for spec, ring in rings for why in ring.problems],
+    )
+    if not only:
+        return whole
+    return replace(
+        whole,
+        domains=tuple(only),
+        srs_domains=tuple(each for each in whole.srs_domains if each in only),
+        keys=tuple(key for key in whole.keys if key.domain in only),
+    )
+
+
+def _names(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(map(parse_domain, values)))
+    except AddressError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+
+
+def _addresses(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(str(ip_address(each)) for each in values))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
