@@ -5,6 +5,7 @@ from functools import lru_cache
 from postvouch.milters.gather import MACROS, in_order
 from postvouch.values.decision import (
     Accept,
+    AddField,
     ChangeSender,
     Decision,
     Defer,
@@ -13,6 +14,7 @@ from postvouch.values.decision import (
     Quarantine,
     Reject,
     RemoveField,
+    ReplaceBody,
 )
 from postvouch.values.reply import Reply
 from postvouch.wire import milter
@@ -24,9 +26,13 @@ PROTOCOL = milter.NO_END_OF_HEADER | milter.NO_UNKNOWN | milter.LEADING_SPACE | 
 
 
 @lru_cache(maxsize=16)
-def negotiate(offer: bytes) -> tuple[milter.Options, bytes]:
-    """What becomes of an offer, and our answer to it; each Postfix makes one and the same offer."""
-    options = milter.Options.read(offer).taking(actions=ACTIONS, protocol=PROTOCOL)
+def negotiate(offer: bytes, bodies: bool = False) -> tuple[milter.Options, bytes]:
+    """What becomes of an offer, and our answer to it; each Postfix makes one and the same offer.
+
+    ``bodies``: bodies may have to be replaced.
+    """
+    actions = ACTIONS | (milter.CHANGE_BODY if bodies else 0)
+    options = milter.Options.read(offer).taking(actions=actions, protocol=PROTOCOL)
     return options, options.reply(MACROS)
 
 
@@ -49,6 +55,10 @@ def _edit(edit: Edit, options: milter.Options) -> bytes:
     match edit:
         case InsertField(name, value):
             action, octets = milter.ADD_HEADERS, milter.insert_field(0, name, blank + value)
+        case AddField(name, value):
+            action, octets = milter.ADD_HEADERS, milter.insert_field(None, name, blank + value)
+        case ReplaceBody(body):
+            action, octets = milter.CHANGE_BODY, milter.replace_body(body)
         case RemoveField(name, nth):
             action, octets = milter.CHANGE_HEADERS, milter.remove_field(nth, name)
         case ChangeSender(address):

@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             self._write(milter.CONTINUE)
 
     def _on_options(self, data: bytes) -> None:
-        self._options, reply = negotiate(data[:12])
+        self._options, reply = negotiate(data[:12], self._shared.door.handler.keeps > 0)
         self._known = _IDLE
         self._write(reply)
 

@@ -36,7 +36,13 @@ BUG = Decision(verdict=Defer(LATER), code="bug")
 
 
 class Handler(Protocol):
-    """What judges a message: verify or sign. Replaced as a whole when the configuration changes."""
+    """What judges a message: verify or sign. Replaced as a whole when the configuration changes.
+
+    ``keeps``: so many octets of the body of a letter of the null sender are kept for ``handle``, which may
+    replace that body; 0: of none, and no body is ever replaced.
+    """
+
+    keeps: int
 
     def hashes(self, fields: Sequence[Field]) -> BodyHashes:
         """What is to be made of the body as it arrives, and is not kept; asked with its first chunk."""
@@ -70,13 +76,14 @@ class Gathering:
     """What one connection has said so far: one message after another, each from MAIL FROM to its end."""
 
     __slots__ = (
-        "_address", "_began", "_door", "_fault", "_fields", "_handler", "_hashes", "_header", "_header_size",
-        "_helo", "_in_data", "_local", "_login", "_message", "_name", "_number", "_port", "_queue_id",
-        "_recipients", "_sender",
+        "_address", "_began", "_body", "_door", "_fault", "_fields", "_handler", "_hashes", "_header",
+        "_header_size", "_helo", "_in_data", "_local", "_login", "_message", "_name", "_number", "_port",
+        "_queue_id", "_recipients", "_room", "_sender",
     )  # fmt: skip
     _recipients: list[str]
     _header_size: int
     _fields: list[Field]
+    _body: list[bytes]
     _header: Header
     _hashes: BodyHashes | None
     _fault: Exception | None
@@ -111,6 +118,7 @@ class Gathering:
         self._number = next(self._door.numbers)
         self._door.under_way.add(self._number)
         self._sender = _without_brackets(path)
+        self._room = 0 if self._sender else self._handler.keeps
 
     def rcpt(self, path: bytes) -> None:
         """An accepted recipient, before aliases."""
@@ -134,7 +142,10 @@ class Gathering:
         self._header_size = size
 
     def body(self, chunk: bytes) -> None:
-        """A chunk of the body: hashed and forgotten."""
+        """A chunk of the body: hashed and forgotten, but for the head of one that may be replaced."""
+        if self._room > 0:
+            self._body.append(chunk[: self._room])
+            self._room -= len(chunk)
         try:
             if self._hashes is None:
                 self._header = Header(self._fields)
@@ -164,6 +175,7 @@ class Gathering:
                 ),
                 envelope=Envelope(sender=self._sender, recipients=tuple(self._recipients)),
                 fields=self._header if self._hashes is not None else Header(self._fields),
+                body=tuple(self._body),
                 digests=self._hashes.finish() if self._hashes is not None else None,
             )
         except Exception as error:
@@ -214,7 +226,8 @@ class Gathering:
         self._handler = self._door.handler
         self._sender, self._queue_id, self._login = "", "", ""
         self._recipients, self._fields, self._header_size = [], [], 0
-        self._in_data = False
+        self._in_data, self._room = False, 0
+        self._body = []
         self._hashes, self._fault, self._message = None, None, NOTHING
         self._began = time.perf_counter()
 

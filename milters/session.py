@@ -20,6 +20,7 @@ from postvouch.host.process import clear_socket_path
 from postvouch.milters.gather import BUG, MACROS, Door, Gathering, in_order
 from postvouch.values.decision import (
     Accept,
+    AddField,
     ChangeSender,
     Decision,
     Defer,
@@ -27,6 +28,7 @@ from postvouch.values.decision import (
     Quarantine,
     Reject,
     RemoveField,
+    ReplaceBody,
 )
 from postvouch.values.reply import LATER, Reply
 from postvouch.wire.milter import STAGES
@@ -130,12 +132,17 @@ class Session:
         return int(milter.CONTINUE)
 
     def _edit(self, decision: Decision) -> None:
+        blank = " " if self._leading_space else ""
         for edit in in_order(decision.edits):
             match edit:
+                case AddField(name, value):
+                    self._context.addheader(name, blank + value)
+                case ReplaceBody(body):
+                    self._context.replacebody(body)
                 case RemoveField(name, nth):
                     self._context.chgheader(name, nth, None)
                 case InsertField(name, value):
-                    self._context.addheader(name, (" " if self._leading_space else "") + value, 0)
+                    self._context.addheader(name, blank + value, 0)
                 case ChangeSender(address):
                     self._context.chgfrom(f"<{address}>")
 
@@ -206,7 +213,8 @@ def _open(where: str, door: Door) -> None:
     """Have libmilter listen on ``where``, as it writes it; it says to syslog only why it cannot."""
 
     def negotiate(context: Any, options: list[int]) -> int:
-        actions, protocol = options[0] & ACTIONS, options[1] & PROTOCOL
+        wanted = ACTIONS | (milter.CHGBODY if door.handler.keeps else 0)
+        actions, protocol = options[0] & wanted, options[1] & PROTOCOL
         if actions & milter.SETSYMLIST:
             for stage, names in MACROS.items():
                 context.setsymlist(STAGES[stage], names)
@@ -231,7 +239,7 @@ def _open(where: str, door: Door) -> None:
     milter.set_abort_callback(lambda context: context.getpriv().abort())
     milter.set_close_callback(close)
     milter.set_exception_policy(milter.TEMPFAIL)
-    milter.set_flags(ACTIONS)
+    milter.set_flags(ACTIONS | milter.CHGBODY)
     milter.setconn(where)
     # pymilter keeps a pointer into this string; the door keeps the string.
     milter.register(door.log.program, data=lambda context: context.getpriv().data(), negotiate=negotiate)

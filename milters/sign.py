@@ -9,6 +9,7 @@ under a sender that cannot pass for us, as sign.on_unproven says.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -23,19 +24,23 @@ from postvouch.host.keydns import PublishedKeys
 from postvouch.host.keywatch import KeyWatch, ring_of
 from postvouch.host.log import ERROR, INFO, WARNING, Log
 from postvouch.milters import gather, sealing, workers
+from postvouch.milters.leaving import Leaving
+from postvouch.milters.private import KEEPS, Private
+from postvouch.milters.rules import author_of, rules_of
 from postvouch.milters.unproven import Unproven
 from postvouch.sign import choose, dkim, oldsignatures
 from postvouch.sign.keys import KeyRing, is_usual
-from postvouch.values.address import Address, Author, OneAuthor, parse_author
+from postvouch.values.address import Address, Author, OneAuthor
 from postvouch.values.decision import Accept, ChangeSender, Decision, Defer, Reject, RemoveField
 from postvouch.values.dns import WouldWait
-from postvouch.values.message import Field, Form, Message, by_name
-from postvouch.values.network import internal_hosts, networks
+from postvouch.values.message import Field, Form, Message
 from postvouch.values.reply import LATER
 
 MANY_FIELDS = 500
 MANY_OCTETS = 256 << 10
 """A letter with more in its header keeps nobody else waiting: it takes a thread."""
+
+_SIGNED = ("ok", "already-signed")
 
 
 class Signer:
@@ -58,26 +63,19 @@ class Signer:
         self._unproven = Unproven.of(config)
         self._problem = ""
         self._owners: tuple[model.Directory | None, choose.Owns] = (None, lambda login, address: None)
-        self._rules = choose.Rules(
-            domains=_ours(config),
-            internal=internal_hosts(config.general.internal_hosts),
-            certificates=frozenset(each.lower() for each in config.sign.client_certificates),
-            vouching=networks(config.sign.vouching_hosts),
-            vouching_id=config.sign.vouching_id,
-            sign_unauthenticated=config.sign.sign_unauthenticated,
-            check_owner=config.sign.check_owner,
-            rewrites=config.general.role in ("srs", "single"),
-            verified_here=config.verify.authserv_id if config.general.role == "single" else "",
-        )
+        self._rules = rules_of(config)
         self._cover = cover_of(config.sign)
         self._sealer = sealing.Sealer.of(config, self._cover)
+        self._private = Private.of(config)
+        self._leaving = Leaving.of(config)
+        self.keeps = KEEPS if self._private is not None else 0
 
     def hashes(self, fields: Sequence[Field]) -> bodies.BodyHashes:
         """Hash the body as we sign it and as the signatures that are there ask for; keep nothing of it.
 
         A letter whose From: has no key is hashed only where it may be sealed.
         """
-        author = _author_of(fields)
+        author = author_of(fields)
         wanted: dict[Form, None] = {}
         if isinstance(author, OneAuthor) and self.keys.ring.find(author.address) is not None:
             wanted[self._cover.form] = None
@@ -94,21 +92,36 @@ class Signer:
         if not may_wait and _is_large(message.fields):
             raise WouldWait("a large header")
         ring = self.keys.ring
-        decision = self._decide(message, ring, may_wait)
+        report = self._private.rewritten(message, self.watch.directory) if self._private is not None else None
+        if isinstance(report, Decision):
+            return report
+        if report is not None:
+            decision = self._decide(report.message, ring, may_wait)
+            decision = self._look(report.message, decision, ring)
+            edits, facts = (*report.edits, *decision.edits), (*report.facts, *decision.facts)
+            return replace(decision, edits=edits, facts=facts)
+        decision = self._sealed(message, self._decide(message, ring, may_wait), ring, may_wait)
+        return self._look(message, decision, ring)
+
+    def _sealed(self, message: Message, decision: Decision, ring: KeyRing, may_wait: bool) -> Decision:
         if self._sealer is None or not self._sealer.concerns(message):
             return decision
         if not isinstance(decision.verdict, Accept) or _renamed(decision):
             return decision
         fields, word = self._sealer.seal(message, decision.edits, ring, self._asking(may_wait))
-        return Decision(
-            verdict=decision.verdict,
-            code=decision.code,
-            edits=(*decision.edits, *fields),
-            facts=(*decision.facts, ("sealed", word)),
-        )
+        return replace(decision, edits=(*decision.edits, *fields), facts=(*decision.facts, ("sealed", word)))
+
+    def _look(self, message: Message, decision: Decision, ring: KeyRing) -> Decision:
+        """What is to be said of a letter that leaves to the outside, and whether it may."""
+        if self._leaving is None:
+            return decision
+        author = author_of(message.fields)
+        keys = ring.find(author.address) if isinstance(author, OneAuthor) else None
+        signed = [key.domain for key in keys.keys] if keys and decision.code in _SIGNED else []
+        return self._leaving.look(message, author, decision, signed)
 
     def _decide(self, message: Message, ring: KeyRing, may_wait: bool) -> Decision:
-        author = _author_of(message.fields)
+        author = author_of(message.fields)
         facts = (("author", f"<{author.address}>"),) if isinstance(author, OneAuthor) else ()
         now = time.time()
         choice = choose.choose(
@@ -179,7 +192,7 @@ class Signer:
 
     def tick(self) -> None:
         """Look whether keys or the directory have changed; say once what is wrong with them."""
-        if self._config.sign.check_owner:
+        if self._config.sign.check_owner or self._private is not None:
             self.watch.poll()
         self.keys.poll()  # last: now and then it waits for DNS
         if self.watch.problem != self._problem:
@@ -208,28 +221,8 @@ def _may_send(directory: model.Directory, login: str, address: Address) -> bool:
     return resolve.may_send(directory, login, str(address))
 
 
-def _ours(config: Config) -> frozenset[str]:
-    """Our domains, those of rewritten senders included: a From: in them is what SPF would align with."""
-    rewritten = (
-        (config.srs.domain, config.srs.unproven_domain) if config.general.role in ("srs", "single") else ()
-    )
-    return frozenset(filter(None, (*config.general.domains, *rewritten)))
-
-
 def _is_large(fields: Sequence[Field]) -> bool:
     return len(fields) > MANY_FIELDS or sum([len(field.value) for field in fields]) > MANY_OCTETS
-
-
-def _author_of(fields: Sequence[Field]) -> Author:
-    """The author in a header, twice asked and once found out: before the body and after it."""
-    values = tuple([field.value for field in by_name(fields).get(b"from", ())])
-    if sum(map(len, values)) > _COMMON:
-        return parse_author(values)
-    return _kept(values)
-
-
-_COMMON = 1000
-_kept = lru_cache(maxsize=256)(parse_author)
 
 
 def _renamed(decision: Decision) -> bool:

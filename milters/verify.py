@@ -42,6 +42,8 @@ _AMBIGUOUS = re.compile(r"[ ()/:]")
 class Verifier:
     """The handler of one configuration."""
 
+    keeps = 0
+
     def __init__(self, config: Config, log: Log, resolver: DnsResolver) -> None:
         self.resolver = resolver
         self.dns = config.dns

@@ -2,7 +2,7 @@
 
     python milter_under_test.py CONFIG
 
-Field X-Do: reject, defer, hold, crash, sender, sleep, hang; else accept. Field X-Host comes back as the
+Field X-Do: reject, defer, hold, crash, sender, body, sleep, hang; else accept. Field X-Host comes back as the
 handler's general.hostname, to see reloads. The variable DRAIN_S shortens the stop.
 """
 
@@ -18,6 +18,7 @@ from postvouch.host import daemon, turn
 from postvouch.milters import workers
 from postvouch.values.decision import (
     Accept,
+    AddField,
     ChangeSender,
     Decision,
     Defer,
@@ -26,6 +27,7 @@ from postvouch.values.decision import (
     Quarantine,
     Reject,
     RemoveField,
+    ReplaceBody,
 )
 from postvouch.values.dns import WouldWait
 from postvouch.values.message import Field, Message
@@ -36,6 +38,8 @@ WHOLE = (False, None)
 
 class Obeys:
     """The handler."""
+
+    keeps = 100_000
 
     def __init__(self, config: Config) -> None:
         self._host = config.general.hostname
@@ -79,6 +83,9 @@ class Obeys:
                 raise RuntimeError("told to\ncrash")
             case ["sender"]:
                 edits = (ChangeSender("new@our.example"), *edits)
+            case ["body"]:
+                kept = b"".join(message.body)
+                edits = (*edits, AddField("X-Last", "folded,\n\tonce"), ReplaceBody(b"new: " + kept))
             case ["sleep"]:
                 os.write(2, b"test]: sleeping\n")
                 with turn.given_back():

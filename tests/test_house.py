@@ -14,8 +14,18 @@ TOP = Path(__file__).resolve().parent.parent
 PACKAGE = TOP / "postvouch"
 MOST_LINES = 300
 
-CORE = ("values", "wire", "auth", "sign", "srs", "directory.model", "directory.resolve")
-MIDDLE = ("host", "config", "directory.files", "directory.ldap", "directory.snapshot", "directory.compile")
+CORE = ("values", "wire", "auth", "sign", "srs", "forward", "directory.model", "directory.resolve")
+MIDDLE = (
+    "host",
+    "config",
+    "directory.files",
+    "directory.ldap",
+    "directory.ldapdelta",
+    "directory.ldapsearch",
+    "directory.ldaptranslate",
+    "directory.snapshot",
+    "directory.compile",
+)
 DOORS = ("milters", "policyd")
 
 MAY_IMPORT = {
@@ -43,7 +53,7 @@ THIRD_PARTY = {
     "dkim": {"auth/", "sign/"},
     "dns": {"host/dns"},
     "idna": {"values/"},
-    "ldap3": {"directory/ldap.py"},
+    "ldap3": {"directory/ldapsearch.py"},
     "prometheus_client": {"host/metrics.py"},
     "redis": {"host/shared.py"},
     "rich": {"cli/"},

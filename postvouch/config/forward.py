@@ -16,7 +16,13 @@ class Forward:
     )
     gate: str = setting(
         "off",
-        "What srs does with mail for a forward that mx has marked as spam or as a spoof: off: it goes; "
-        "hold: Postfix puts it into its hold queue; refuse: it is refused.",
+        "What srs does with mail for a forward that mx has marked as spam or as a spoof, or whose DMARC "
+        "failed against its author's wish: off: it goes; hold: Postfix puts it into its hold queue; refuse: "
+        "it is refused, and mx tells the sender. Bounces always go.",
         choices=("off", "hold", "refuse"),
+    )
+    spam_marks: tuple[str, ...] = setting(
+        ("X-Spam-Flag: YES", "X-Spam: Yes"),
+        'By which fields the spam filter of mx marks a letter, each "Name: beginning of its value", in any '
+        "case. They count where the Authentication-Results field of sign.vouching_id is on top.",
     )

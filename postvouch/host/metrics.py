@@ -111,6 +111,12 @@ class Metrics:
             ("daemon", "action", "code"),
             registry=home,
         )
+        self._outcomes = Counter(
+            "postvouch_forward_outcome",
+            "Letters that leave, by whether they can pass DMARC at their target.",
+            ("daemon", "outcome"),
+            registry=home,
+        )
         self._bugs = Counter(
             "postvouch_bugs", "Faults of ours, each with its traceback in the log.", **me
         ).labels(daemon)
@@ -156,12 +162,14 @@ class Metrics:
 
     def results(self, facts: Iterable[tuple[str, str]], code: str = "") -> None:
         """Count what a decision's facts say: spf, dkim, arc and dmarc by the first word of each, and would
-        with the ``code`` of the decision."""
+        with the ``code`` of the decision, and outcome."""
         for name, text in facts:
             if name in ("spf", "dkim", "arc", "dmarc"):
                 self._results.labels(self._daemon, name, self._word("result", text.partition(" ")[0])).inc()
             elif name == "would":
                 self._would.labels(self._daemon, self._word("action", text), self._word("code", code)).inc()
+            elif name == "outcome":
+                self._outcomes.labels(self._daemon, self._word("outcome", text)).inc()
 
     def bug(self) -> None:
         """Count one fault of ours."""

@@ -27,6 +27,21 @@ class InsertField:
 
 
 @dataclass(frozen=True, slots=True)
+class AddField:
+    """Add a field below all others. ``value``: folds as LF + white space."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceBody:
+    """Put ``body`` (CRLF lines) in the place of the whole body."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeSender:
     """Replace the envelope sender by ``address``, written without angle brackets.
 
@@ -36,7 +51,7 @@ class ChangeSender:
     address: str
 
 
-Edit = RemoveField | InsertField | ChangeSender
+Edit = RemoveField | InsertField | AddField | ReplaceBody | ChangeSender
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,3 +46,7 @@ NOT_ALIGNED = Reply(
     code=550, enhanced="5.7.1", text="From: must match a passing DKIM signature or SPF result"
 )
 NO_RECORD = Reply(code=550, enhanced="5.7.1", text="The From: domain must publish a DMARC record")
+MARKED = Reply(
+    code=550, enhanced="5.7.1", text="Message refused: it looks like spam, or not like its author's"
+)
+NOT_READABLE = Reply(code=550, enhanced="5.6.0", text="This report has too many header fields")

@@ -24,7 +24,8 @@ HEADER, END_OF_HEADER, BODY, END = b"LNBE"
 MACROS, ABORT, QUIT, QUIT_FOR_NEXT, UNKNOWN = b"DAQKU"
 
 # What a filter may do to a message (SMFIF_*): the other side offers, the filter takes.
-ADD_HEADERS, CHANGE_HEADERS, QUARANTINE, CHANGE_SENDER, SET_MACROS = 0x01, 0x10, 0x20, 0x40, 0x100
+ADD_HEADERS, CHANGE_BODY, CHANGE_HEADERS, QUARANTINE, CHANGE_SENDER = 0x01, 0x02, 0x10, 0x20, 0x40
+SET_MACROS = 0x100
 
 # Steps without a reply, and commands not sent at all (SMFIP_*).
 NO_END_OF_HEADER, NO_UNKNOWN = 0x40, 0x100
@@ -39,14 +40,12 @@ LEADING_SPACE = 0x100000
 STAGES = {stage: number for number, stage in enumerate((CONNECT, HELO, MAIL, RCPT, DATA, END, END_OF_HEADER))}
 """The commands before which macros come, numbered as libmilter does."""
 
-CONTINUE = b"\0\0\0\1c"
-TEMPFAIL = b"\0\0\0\1t"
+CONTINUE, TEMPFAIL = b"\0\0\0\1c", b"\0\0\0\1t"
 
 MAX_TEXT = 900
 """Octets of one line of a reply, below what RFC 5321 §4.5.3.1.5 and libmilter allow."""
 
-_LENGTH = struct.Struct("!L")
-_HEAD = struct.Struct("!LB")
+_LENGTH, _HEAD = struct.Struct("!L"), struct.Struct("!LB")
 _THREE = struct.Struct("!LLL")
 _REPEATED = (HEADER, BODY)
 
@@ -242,11 +241,17 @@ def packet(command: bytes, data: bytes) -> bytes:
     return _LENGTH.pack(len(data) + 1) + command + data
 
 
-def insert_field(place: int, name: str, value: str) -> bytes:
-    """Insert a field, 0 for above all others. ``value``: folds as LF and white space. ValueError."""
+def insert_field(place: int | None, name: str, value: str) -> bytes:
+    """Insert a field, 0 above all others, None below. ``value``: folds as LF and white space. ValueError."""
     if _breaks(value):
         raise ValueError("a line that is no fold would begin another field")
-    return packet(b"i", _LENGTH.pack(place) + _name(name) + _string(value.replace("\r\n", "\n")))
+    command, where = (b"h", b"") if place is None else (b"i", _LENGTH.pack(place))
+    return packet(command, where + _name(name) + _string(value.replace("\r\n", "\n")))
+
+
+def replace_body(body: bytes) -> bytes:
+    """Replace the whole body, in as many packets as it takes: at least one, or the old one stays."""
+    return b"".join(packet(b"b", body[at : at + 65535]) for at in range(0, max(len(body), 1), 65535))
 
 
 def remove_field(nth: int, name: str) -> bytes:

@@ -39,6 +39,8 @@ _REPLIES = frozenset(b"Ocimy")
 class _Handler:
     """Refuses some, edits some."""
 
+    keeps = 0
+
     def hashes(self, fields: object) -> BodyHashes:
         """As the signer does."""
         return BodyHashes([(True, None)])

@@ -1,0 +1,1 @@
+"""What leaves to addresses outside, and what comes back from there: private bounces, outcome, gate."""
