@@ -210,6 +210,17 @@ def test_a_second_host_of_the_role_is_checked_like_the_first():
     assert lines(found[2]) == ['our.example. IN TXT "v=spf1 a:srs.our.example a:srs2.our.example ~all"']
 
 
+def test_several_hosts_that_are_missing_in_spf_are_mended_by_one_record():
+    plan = replace(PLAN, peers=("srs2.our.example",))
+    resolver = changed("srs2.our.example A 192.0.2.11", "our.example TXT v=spf1 mx -all",
+                       "11.2.0.192.in-addr.arpa PTR srs2.our.example")  # fmt: skip
+    found = [each for each in seen(resolver, plan) if each.severity is Severity.ERROR]
+    assert len(found) == 3
+    assert {line for each in found for line in lines(each)} == {
+        'our.example. IN TXT "v=spf1 mx a:srs.our.example a:srs2.our.example -all"'
+    }
+
+
 def test_the_hosts_behind_the_next_hop_of_an_mx_must_be_in_spf():
     plan = Plan(role="mx", host="mx.our.example", sends=False, takes_mail=True, domains=("our.example",),
                 relay=NextHop(name="out.our.example", by_mx=True))  # fmt: skip

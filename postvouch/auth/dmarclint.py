@@ -61,13 +61,15 @@ def _tags_of(about: About, domain: str, text: bytes) -> Iterator[Diagnosis]:
     tags = dict(pairs)
     repeated = sorted({name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1})
     if repeated:
-        yield about.error(f"the tag {', '.join(map(shown, repeated))} is written twice, so it does not count")
+        yield about.error(
+            f"the tag {', '.join(shown(tag) for tag in repeated)} is written twice, so it does not count"
+        )
     yield from _policies(about, domain, tags, pairs)
     for name, value in tags.items():
         if name in _OBSOLETE:
-            mended = _mended(domain, pairs, without=name)
             weight = about.warning if name == "pct" and value != "100" else about.note
-            yield weight(f"{name}={shown(value)} is obsolete (RFC 9989): {_OBSOLETE[name]}", mended)
+            text = f"{name}={shown(value)} is obsolete (RFC 9989): {_OBSOLETE[name]}"
+            yield weight(text, _mended(domain, pairs))
         elif name in _WORDS and name not in ("p", "sp", "np") and value.lower() not in _WORDS[name]:
             yield about.warning(
                 f"{name}={shown(value)} is not one of {', '.join(_WORDS[name])}, so it is ignored"
@@ -96,8 +98,8 @@ def _policies(
     if sp and _POLICIES.index(sp) < _POLICIES.index(p):
         yield about.warning(f"sp={sp} is weaker than p={p}: whoever writes as a subdomain gets by")
     if not np:
-        mended = _mended(domain, pairs, after=("sp" if sp else "p", "np", "reject"))
-        yield about.note("no np=: names below it that do not exist are free to use as From:", mended)
+        text = "no np=: names below it that do not exist are free to use as From:"
+        yield about.note(text, _mended(domain, pairs))
     elif _POLICIES.index(np) < _POLICIES.index(sp or p):
         yield about.warning(f"np={np} is weaker than {'sp' if sp else 'p'}={sp or p}")
     if p == "none":
@@ -114,9 +116,7 @@ def _reports(
     about: About, domain: str, tags: dict[str, str], pairs: list[tuple[str, str]]
 ) -> Iterator[Diagnosis]:
     if not tags.get("rua"):
-        last = pairs[-1][0] if pairs else "v"
-        mended = _mended(domain, pairs, after=(last, "rua", f"mailto:postmaster@{domain}"))
-        yield about.note("no rua=: nobody tells you who writes as this domain", mended)
+        yield about.note("no rua=: nobody tells you who writes as this domain", _mended(domain, pairs))
     for tag in ("rua", "ruf"):
         for uri in _uris(tags.get(tag, "")):
             size = _SIZE.search(uri)
@@ -157,16 +157,15 @@ def _uris(value: str) -> list[str]:
     return [uri.strip() for uri in value.split(",", _MAX_URIS)[:_MAX_URIS] if uri.strip()]
 
 
-def _mended(
-    domain: str, pairs: list[tuple[str, str]], *, without: str = "", after: tuple[str, str, str] | None = None
-) -> Wanted:
-    """The record without a tag and what else is obsolete, or with one more after another."""
+def _mended(domain: str, pairs: list[tuple[str, str]]) -> Wanted:
+    """The record without what is obsolete, and with the np= and rua= that it lacks: one for all findings."""
+    present = {name for name, value in pairs if value}
     kept = ["v=DMARC1"]
     for name, value in pairs:
-        if name not in _OBSOLETE and name != without:
+        if name not in _OBSOLETE:
             kept.append(f"{name}={value}")
-        if after and name == after[0]:
-            kept.append(f"{after[1]}={after[2]}")
-    if after and f"{after[1]}={after[2]}" not in kept:
-        kept.append(f"{after[1]}={after[2]}")
+        if name == ("sp" if "sp" in present else "p") and "np" not in present:
+            kept.append("np=reject")
+    if "rua" not in present:
+        kept.append(f"rua=mailto:postmaster@{domain}")
     return Wanted(name=f"_dmarc.{domain}", kind="TXT", value="; ".join(kept))

@@ -5,11 +5,11 @@ belongs to nobody. Never raises; asks DNS through the resolver given.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from postvouch.auth import spf
-from postvouch.auth.diagnosis import About, Diagnosis, Wanted, shown
+from postvouch.auth.diagnosis import About, Diagnosis, Severity, Wanted, shown
 from postvouch.auth.result import Result
 from postvouch.auth.spfquery import Query
 from postvouch.values.dns import DnsUnavailable, Resolver
@@ -69,9 +69,8 @@ def check(domain: str, senders: Iterable[Sender], resolver: Resolver) -> Iterato
     found = list(_of_nobody(about, domain, published, resolver))
     yield from found
     # Where the record as a whole is void, every address would say so again.
-    if not any(each.unanswered or each.severity == "error" for each in found):
-        for sender in senders:
-            yield from _of_sender(about, domain, published, sender, resolver)
+    if not any(each.unanswered or each.severity is Severity.ERROR for each in found):
+        yield from _of_senders(about, domain, published, senders, resolver)
 
 
 def _of_nobody(about: About, domain: str, published: str, resolver: Resolver) -> Iterator[Diagnosis]:
@@ -105,20 +104,30 @@ def _of_nobody(about: About, domain: str, published: str, resolver: Resolver) ->
         yield about.note("ptr is slow, and not to be used any more (RFC 7208 §5.5)")
 
 
-def _of_sender(
-    about: About, domain: str, published: str, sender: Sender, resolver: Resolver
+def _of_senders(
+    about: About, domain: str, published: str, senders: Sequence[Sender], resolver: Resolver
 ) -> Iterator[Diagnosis]:
-    """What the record says of each address of a host."""
-    for address in sender.addresses:
-        finding = spf.check_mail_from(
-            address=address, sender=f"postmaster@{domain}", helo=sender.host, resolver=resolver
+    """What the record says of each address of each host; one record mends it for all."""
+    said = [
+        (
+            sender,
+            address,
+            spf.check_mail_from(
+                address=address, sender=f"postmaster@{domain}", helo=sender.host, resolver=resolver
+            ),
         )
+        for sender in senders
+        for address in sender.addresses
+    ]
+    settled = (Result.PASS, Result.TEMPERROR, Result.PERMERROR)
+    mended = wanted(domain, [sender.host for sender, _, f in said if f.result not in settled], published)
+    for sender, address, finding in said:
+        who = f"{address} ({sender.host})"
         if finding.result is Result.PASS:
-            yield about.ok(f"{address} ({sender.host}) may send")
+            yield about.ok(f"{who} may send")
         elif finding.result is Result.TEMPERROR:
             yield about.unanswered(finding.reason)
         elif finding.result is Result.PERMERROR:
-            yield about.error(f"{address} ({sender.host}) sends for it: {finding.reason}")
+            yield about.error(f"{who} sends for it: {finding.reason}")
         else:
-            text = f"{address} ({sender.host}) sends for it and is not listed: {finding.result}"
-            yield about.error(text, wanted(domain, [sender.host], published))
+            yield about.error(f"{who} sends for it and is not listed: {finding.result}", mended)

@@ -27,8 +27,13 @@ from postvouch.config.secrets import (
 @click.command()
 @output.config_option
 @click.option("--dns", "ask", is_flag=True, help="Ask DNS, too: is each key that signs published?")
+@click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where Postfix's main.cf and master.cf are, if there is one here. Default: its own.",
+)
 @output.json_option
-def check(path: Path | None, ask: bool, as_json: bool) -> None:
+def check(path: Path | None, ask: bool, config_dir: Path | None, as_json: bool) -> None:
     """Check the configuration, the keys and the names files.
 
     Every problem is printed as "file:line: text", and the exit status is then 78. Warnings do not count. With
@@ -39,6 +44,7 @@ def check(path: Path | None, ask: bool, as_json: bool) -> None:
     if report.config is not None:
         main = Where(str(path or DEFAULT_PATH), 0)
         _beyond_the_file(report.config, report, main, notes)
+        _postfix(report.config, config_dir, notes)
         if ask:
             _dns(report.config, report, main, notes)
     problems = [*report.problems, *notes.problems]
@@ -69,6 +75,19 @@ def _beyond_the_file(config: Config, report: Report, main: Where, notes: Notes) 
         _names(config, main, notes)
     if role in ("mx", "single") and config.verify.public_suffixes:
         _suffixes(config, report, main, notes)
+
+
+def _postfix(config: Config, config_dir: Path | None, notes: Notes) -> None:
+    """Where Postfix lets mail go by our milters while they are away."""
+    from postvouch.cli.postfixaround import milters_let_off, postfix_of
+
+    if config.general.role:
+        around = postfix_of(config_dir)
+        for text in milters_let_off(config, around):
+            reason = (
+                "while our milter is away, mail goes by it, unverified or unsigned; tempfail makes it wait"
+            )
+            notes.warning(Where(around.main_cf, 0), f"{text}: {reason}")
 
 
 def _keys(config: Config, report: Report, main: Where, notes: Notes) -> None:

@@ -1,39 +1,20 @@
 """What ``doctor`` and ``dns-records`` share: their options, and the plan out of configuration and Postfix."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from postvouch.cli.postfixaround import Around
 from postvouch.config.schema import Config
 from postvouch.host.dnsplan import Plan, plan_of
 from postvouch.host.keyfiles import load_ring, specs_of
-from postvouch.host.postfix import Postfix, PostfixError
-from postvouch.host.wiring import Settings
 from postvouch.values.domain import AddressError, parse_domain
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """Postfix as it is on this host: its settings, and its queue directory; nothing where there is none."""
-
-    settings: Settings = field(default_factory=lambda: Settings(main={}, services={}))
-    queue_dir: str = "/var/spool/postfix"
-    is_there: bool = False
-
-
-def postfix_of(config_dir: Path | None) -> Around:
-    """Read the Postfix of this host. Without one, nothing: not every host that asks has it."""
-    try:
-        host = Postfix(config_dir)
-        return Around(settings=host.settings(), queue_dir=host.queue_dir(), is_there=True)
-    except (PostfixError, OSError, ValueError):
-        return Around()
 
 
 def planned(function: F) -> F:

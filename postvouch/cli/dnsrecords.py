@@ -7,6 +7,7 @@ import click
 
 from postvouch.auth.diagnosis import Wanted
 from postvouch.cli import dnsplanned, output
+from postvouch.cli.postfixaround import postfix_of
 from postvouch.host.dnswanted import records
 
 
@@ -37,7 +38,7 @@ def dns_records(
         raise output.Failure(output.CONFIG, "general.role is not set, so nothing is implied")
     if reports and ("@" not in reports or any(c in reports for c in ' ,;!"')):
         raise click.BadParameter("no plain address", param_hint="--reports")
-    around = dnsplanned.postfix_of(config_dir)
+    around = postfix_of(config_dir)
     plan = dnsplanned.plan(config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts)
     identity = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     found = records(plan, identity=identity, policy=policy, reports=reports)

@@ -11,10 +11,8 @@ import click
 
 from postvouch.auth.diagnosis import About, Diagnosis, Severity, Wanted
 from postvouch.cli import dnsplanned, output
-from postvouch.cli.dnsplanned import Around
-from postvouch.config.milteraction import accepting
+from postvouch.cli.postfixaround import Around, milters_let_off, postfix_of
 from postvouch.config.schema import Config
-from postvouch.config.wiring import as_postfix_says
 from postvouch.host.dns import DnsResolver
 from postvouch.host.dnscheck import dmarc_policies, examine
 from postvouch.host.dnsplan import Plan, delivers_itself
@@ -26,7 +24,9 @@ _LOOKUPS = 20000
 
 @click.command()
 @dnsplanned.planned
-@click.option("--all", "show_all", is_flag=True, help="Also show what is as it should be.")
+@click.option(
+    "--all", "show_all", is_flag=True, help="Also show what is as it should be, and the records of notes."
+)
 @output.config_option
 @output.json_option
 def doctor(
@@ -43,7 +43,7 @@ def doctor(
     config = output.configuration(path)
     if not config.general.role:
         raise output.Failure(output.CONFIG, "general.role is not set, so there is nothing to check")
-    around = dnsplanned.postfix_of(config_dir)
+    around = postfix_of(config_dir)
     plan = dnsplanned.plan(config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts)
     resolver = DnsResolver(config.dns.servers, timeout_s=config.dns.timeout).for_message(PATIENCE_S, _LOOKUPS)
     suffixes, _ = load(config.verify.public_suffixes)
@@ -92,15 +92,6 @@ def _postfix(config: Config, around: Around, policies: dict[str, str]) -> Iterat
         )
 
 
-def milters_let_off(config: Config, around: Around) -> tuple[str, ...]:
-    """Where "accept" lets mail go by our milters (R20)."""
-    places = {"mx": (config.verify.socket,), "single": (config.verify.socket, config.sign.socket)}.get(
-        config.general.role, (config.sign.socket,)
-    )
-    ours = {as_postfix_says(place, around.queue_dir)[0] for place in places} | set(places)
-    return accepting(around.settings.main, around.settings.services, ours)
-
-
 def _print(findings: Sequence[Diagnosis], plan: Plan, show_all: bool) -> None:
     rows = [
         (str(each.severity), each.area, each.name, each.text)
@@ -111,7 +102,7 @@ def _print(findings: Sequence[Diagnosis], plan: Plan, show_all: bool) -> None:
         output.table(("STATE", "AREA", "NAME", "FINDING"), rows)
     wanted: dict[str, Wanted] = {}
     for each in findings:
-        if each.severity in (Severity.WARNING, Severity.ERROR):
+        if show_all or each.severity in (Severity.WARNING, Severity.ERROR):
             wanted |= {record.line(): record for record in each.publish}
     if wanted:
         click.echo()
