@@ -3,13 +3,16 @@
 from dataclasses import replace
 from ipaddress import ip_network
 
+import dns.flags
 import pytest
+from dnsserver import Server, records
 from fakedns import zone
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.auth.diagnosis import Severity, Wanted
 from postvouch.host import dnsplan, dnswanted
+from postvouch.host.dns import DnsResolver
 from postvouch.host.dnscheck import dmarc_policies, examine
 from postvouch.host.dnsplan import NextHop, Plan, next_hop
 from postvouch.sign import record
@@ -40,6 +43,7 @@ GOOD = (
     "our.example TXT some-site-verification=1",
     "our.example MX 10 mx.our.example",
     "mx.our.example A 192.0.2.25",
+    "25.2.0.192.in-addr.arpa PTR mx.our.example",
     f"_25._tcp.mx.our.example TLSA 3 1 1 {DIGEST}",
     f"k._domainkey.our.example TXT {KEY_TEXT}",
     "_dmarc.our.example TXT v=DMARC1; p=quarantine; np=reject; rua=mailto:d@our.example",
@@ -230,6 +234,28 @@ def test_the_hosts_behind_the_next_hop_of_an_mx_must_be_in_spf():
     assert "srs9.our.example has no address" in seen(resolver, plan)[-1].text
     resolver = changed("out.our.example A 192.0.2.10", f"{PTR4} PTR out.our.example")
     assert "no MX, so Postfix takes the name itself" in " ".join(e.text for e in seen(resolver, plan))
+
+
+def test_a_host_that_sends_nothing_to_the_world_needs_a_name_as_well_but_less():
+    plan = replace(PLAN, role="submission", host="submit.our.example", addresses=(), sends=False,
+                   relay=NextHop(name="srs.our.example", by_mx=False), mx_networks=())  # fmt: skip
+    found = seen(changed("submit.our.example A 192.0.2.5"), plan)
+    assert [(each.area, each.name, each.severity) for each in found] == [("ptr", "192.0.2.5", "warning")]
+
+
+def test_over_the_wire_tlsa_and_the_null_mx_are_read_as_they_are():
+    with Server() as server:
+        secure = {"flags": dns.flags.AD}
+        server.answers["our.example"] = records("our.example MX 10 mx.our.example.", **secure)
+        server.answers["mx.our.example"] = records("mx.our.example A 192.0.2.25", **secure)
+        name = "_25._tcp.mx.our.example"
+        server.answers[name] = records(f"{name} TLSA 3 1 2 {DIGEST * 2} | 1 1 1 {DIGEST}", **secure)
+        server.answers["null.example"] = records("null.example MX 0 .", **secure)
+        plan = replace(PLAN, srs_domains=("null.example",))
+        found = examine(plan, DnsResolver([server.address], timeout_s=5))
+    dane = [(each.name, each.severity, each.text) for each in found if each.area == "dane"]
+    assert dane == [(name, "warning", "1 1 1: usage 1 is not for SMTP (RFC 7672 §3.1.3): publish 3 1 1")]
+    assert 'its MX says that it takes no mail ("0 .", RFC 7505)' in [each.text for each in found]
 
 
 def test_a_domain_without_a_key_is_told_where_the_role_signs():

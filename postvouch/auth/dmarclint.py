@@ -68,8 +68,8 @@ def _tags_of(about: About, domain: str, text: bytes) -> Iterator[Diagnosis]:
     for name, value in tags.items():
         if name in _OBSOLETE:
             weight = about.warning if name == "pct" and value != "100" else about.note
-            text = f"{name}={shown(value)} is obsolete (RFC 9989): {_OBSOLETE[name]}"
-            yield weight(text, _mended(domain, pairs))
+            words = f"{name}={shown(value)} is obsolete (RFC 9989): {_OBSOLETE[name]}"
+            yield weight(words, _mended(domain, pairs))
         elif name in _WORDS and name not in ("p", "sp", "np") and value.lower() not in _WORDS[name]:
             yield about.warning(
                 f"{name}={shown(value)} is not one of {', '.join(_WORDS[name])}, so it is ignored"

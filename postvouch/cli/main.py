@@ -27,6 +27,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "dkim": "postvouch.cli.dkim:dkim",
         "srs": "postvouch.cli.srs:srs",
         "send-test": "postvouch.cli.sendtest:send_test",
+        "unsigned": "postvouch.cli.unsigned:unsigned",
     },
     "Names": {
         "lookup": "postvouch.cli.lookup:lookup",

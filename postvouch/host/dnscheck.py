@@ -33,6 +33,8 @@ def examine(plan: Plan, resolver: Resolver, suffixes: Suffixes | None = None) ->
     """
     senders, troubles = dnscheckhost.senders(plan, resolver)
     checks: list[Check] = [partial(dnscheckhost.check, plan, sender, resolver) for sender in senders]
+    if not plan.sends and plan.host:
+        checks.append(partial(dnscheckhost.own, plan, resolver))
     for domain in plan.sending_domains:
         if senders:
             checks.append(partial(spflint.check, domain, senders, resolver))

@@ -1,9 +1,10 @@
 """The hosts that send: name, addresses, and the way back (HELO, PTR, forward-confirmed reverse DNS)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from postvouch.auth import iprev, spf
-from postvouch.auth.diagnosis import About, Diagnosis
+from postvouch.auth.diagnosis import About, Diagnosis, Severity
 from postvouch.auth.result import Result
 from postvouch.auth.spflint import Sender
 from postvouch.host import dnswanted
@@ -76,6 +77,17 @@ def check(plan: Plan, sender: Sender, resolver: Resolver) -> Iterator[Diagnosis]
         yield from _reverse(sender.host, address, resolver, is_told=address in missing)
     if sender.host not in plan.sending_domains and sender.addresses:
         yield _helo_spf(sender, resolver)
+
+
+def own(plan: Plan, resolver: Resolver) -> Iterator[Diagnosis]:
+    """Judge a host that brings nothing to the world: what strangers may ask of it weighs less."""
+    senders_here, troubles = senders(replace(plan, sends=True, peers=()), resolver)
+    yield from troubles
+    for sender in senders_here:
+        for each in check(plan, sender, resolver):
+            if each.area != "spf":
+                is_grave = each.severity is Severity.ERROR
+                yield replace(each, severity=Severity.WARNING) if is_grave else each
 
 
 def _reverse(host: str, address: str, resolver: Resolver, *, is_told: bool) -> Iterator[Diagnosis]:
