@@ -221,6 +221,13 @@ def test_records_take_a_policy_and_a_mailbox_and_say_what_is_not_known(host):
     assert host.run("dns-records", "--reports", "no address")[0] == 64
 
 
+def test_the_name_by_which_mx_find_the_srs_hosts_is_checked_and_printed(host):
+    entry = ("--entry", "in.our.example")
+    assert "in.our.example  srs.our.example is not in its MX" in host.run("doctor", *entry)[1]
+    assert "in.our.example. IN MX 10 srs.our.example." in host.run("dns-records", *entry)[1]
+    assert host.run("doctor", "--entry", "a..b")[0] == 64
+
+
 def test_records_in_json_have_their_strings(host):
     _, out = host.run("dns-records", "--json")
     records = json.loads(out)["records"]

@@ -258,6 +258,29 @@ def test_over_the_wire_tlsa_and_the_null_mx_are_read_as_they_are():
     assert 'its MX says that it takes no mail ("0 .", RFC 7505)' in [each.text for each in found]
 
 
+def test_of_two_srs_hosts_the_one_that_mx_cannot_find_is_named():
+    plan = replace(PLAN, peers=("srs2.our.example",), entry="srs-in.our.example")
+    second = ["srs2.our.example A 192.0.2.11", "srs2.our.example TXT v=spf1 a -all",
+              "11.2.0.192.in-addr.arpa PTR srs2.our.example",
+              "our.example TXT v=spf1 a:srs.our.example a:srs2.our.example ~all"]  # fmt: skip
+    found = seen(changed(*second, "srs-in.our.example MX 10 srs.our.example"), plan)
+    assert [each.text for each in found] == ["srs2.our.example is not in its MX, so no mail gets there"]
+    assert lines(found[0]) == ["srs-in.our.example. IN MX 10 srs2.our.example."]
+    both = ["srs-in.our.example MX 10 srs.our.example", "srs-in.our.example MX 10 srs2.our.example"]
+    assert seen(changed(*second, *both), plan) == []
+    assert [each.unanswered for each in seen(changed(*second, "srs-in.our.example TEMPERROR"), plan)] == [
+        True
+    ]
+
+
+def test_a_mailbox_for_reports_elsewhere_has_to_agree():
+    names = {each.name: each for each in dnswanted.records(PLAN, identity="1", reports="d@agency.example")}
+    assert names["our.example._report._dmarc.agency.example"].is_hint
+    assert not any(
+        "_report" in each.name for each in dnswanted.records(PLAN, identity="1", reports="d@our.example")
+    )
+
+
 def test_a_domain_without_a_key_is_told_where_the_role_signs():
     found = seen(changed(), replace(PLAN, keys=()))
     assert [(each.area, each.text) for each in found] == [

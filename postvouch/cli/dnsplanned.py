@@ -38,6 +38,11 @@ def planned(function: F) -> F:
             help="An mx host; repeatable. Default: on mx this host, else postfix.home_transport.",
         ),
         click.option(
+            "--entry", metavar="NAME", callback=_name,
+            help="The name by whose MX our other hosts reach this one and each --host, as in "
+            'map.forward_transport = "smtp:NAME" on mx.',
+        ),
+        click.option(
             "--config-dir", type=click.Path(path_type=Path, file_okay=False, exists=True),
             help="Where main.cf and master.cf are. Default: Postfix's own.",
         ),
@@ -49,7 +54,7 @@ def planned(function: F) -> F:
 
 def plan(
     config: Config, around: Around, *, only: Sequence[str], addresses: Sequence[str], peers: Sequence[str],
-    mx_hosts: Sequence[str],
+    mx_hosts: Sequence[str], entry: str,
 ) -> Plan:  # fmt: skip
     """The plan, with the keys that sign here."""
     rings = [(spec, load_ring((spec,))) for spec in specs_of(config)]
@@ -59,6 +64,7 @@ def plan(
         addresses=addresses,
         peers=peers,
         mx_hosts=mx_hosts,
+        entry=entry,
         keys=[key for _, ring in rings for key in ring.keys],
         unreadable_keys=[(spec.domain, why) for spec, ring in rings for why in ring.problems],
     )
@@ -77,6 +83,10 @@ def _names(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
         return tuple(dict.fromkeys(map(parse_domain, values)))
     except AddressError as error:
         raise click.BadParameter(str(error), param=parameter) from None
+
+
+def _name(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    return "".join(_names(context, parameter, (value,) if value else ()))
 
 
 def _addresses(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from postvouch.host.dnswanted import records
 @output.json_option
 def dns_records(
     only: tuple[str, ...], addresses: tuple[str, ...], peers: tuple[str, ...], mx_hosts: tuple[str, ...],
-    config_dir: Path | None, policy: str, reports: str, ttl: int | None, path: Path | None, as_json: bool,
+    entry: str, config_dir: Path | None, policy: str, reports: str, ttl: int | None, path: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Print the DNS records that the configuration implies.
 
@@ -39,7 +40,9 @@ def dns_records(
     if reports and ("@" not in reports or any(c in reports for c in ' ,;!"')):
         raise click.BadParameter("no plain address", param_hint="--reports")
     around = postfix_of(config_dir)
-    plan = dnsplanned.plan(config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts)
+    plan = dnsplanned.plan(
+        config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts, entry=entry
+    )
     identity = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     found = records(plan, identity=identity, policy=policy, reports=reports)
     if as_json:

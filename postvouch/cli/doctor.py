@@ -31,7 +31,7 @@ _LOOKUPS = 20000
 @output.json_option
 def doctor(
     only: tuple[str, ...], addresses: tuple[str, ...], peers: tuple[str, ...], mx_hosts: tuple[str, ...],
-    config_dir: Path | None, show_all: bool, path: Path | None, as_json: bool,
+    entry: str, config_dir: Path | None, show_all: bool, path: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Check DNS and Postfix against the configuration.
 
@@ -44,7 +44,9 @@ def doctor(
     if not config.general.role:
         raise output.Failure(output.CONFIG, "general.role is not set, so there is nothing to check")
     around = postfix_of(config_dir)
-    plan = dnsplanned.plan(config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts)
+    plan = dnsplanned.plan(
+        config, around, only=only, addresses=addresses, peers=peers, mx_hosts=mx_hosts, entry=entry
+    )
     resolver = DnsResolver(config.dns.servers, timeout_s=config.dns.timeout).for_message(PATIENCE_S, _LOOKUPS)
     suffixes, _ = load(config.verify.public_suffixes)
     found = examine(plan, resolver, suffixes)
@@ -106,7 +108,7 @@ def _print(findings: Sequence[Diagnosis], plan: Plan, show_all: bool) -> None:
             wanted |= {record.line(): record for record in each.publish}
     if wanted:
         click.echo()
-        output.heading("To publish, in place of what is there of the same kind:")
+        output.heading("To publish; TXT in place of the record of its kind, all else beside what is there:")
         for line in wanted:
             output.line(line)
     counts = [

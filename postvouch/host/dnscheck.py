@@ -44,6 +44,8 @@ def examine(plan: Plan, resolver: Resolver, suffixes: Suffixes | None = None) ->
             checks.append(partial(dnscheckmx.check, plan, domain, resolver))
             checks.append(partial(_mta_sts, domain, resolver))
             checks.append(partial(_tlsrpt, domain, resolver))
+    if plan.entry:
+        checks.append(partial(dnscheckmx.entry, plan, resolver))
     if plan.relay:
         checks.append(partial(dnscheckmx.route, plan.relay, resolver))
     checks += [partial(_foreign_key, key, plan, resolver) for key in plan.keys]

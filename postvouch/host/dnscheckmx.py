@@ -59,6 +59,31 @@ def check(plan: Plan, domain: str, resolver: Resolver) -> Iterator[Diagnosis]:
                 yield from _dane(exchange, resolver)
 
 
+def entry(plan: Plan, resolver: Resolver) -> Iterator[Diagnosis]:
+    """Judge the MX by which others of ours reach the hosts of this role: one that is missing gets no mail."""
+    about = About("route", plan.entry)
+    try:
+        hosts = _hosts(resolver.lookup(plan.entry, "MX"))
+        reached = {address for host in hosts for address in addresses(host, resolver)}
+        missing = [
+            host
+            for host in (plan.host, *plan.peers)
+            if host not in hosts and not reached.intersection(_own(plan, host, resolver))
+        ]
+    except DnsUnavailable as error:
+        yield about.unanswered(str(error))
+        return
+    for host in missing:
+        yield about.error(f"{host} is not in its MX, so no mail gets there", dnswanted.mx(plan.entry, host))
+    if not missing:
+        yield about.ok(f"leads to {', '.join(hosts)}")
+
+
+def _own(plan: Plan, host: str, resolver: Resolver) -> tuple[str, ...]:
+    """The addresses of a host of ours. Raises DnsUnavailable."""
+    return plan.addresses if host == plan.host and plan.addresses else addresses(host, resolver)
+
+
 def route(hop: NextHop, resolver: Resolver) -> Iterator[Diagnosis]:
     """Judge a next hop of ours: whether there is a host behind it (R84)."""
     about = About("route", hop.name)
@@ -105,7 +130,7 @@ def _ours(
     names = {exchange.host for exchange in exchanges}
     for host in plan.mx_names:
         try:
-            own = plan.addresses if host == plan.host and plan.addresses else addresses(host, resolver)
+            own = _own(plan, host, resolver)
         except DnsUnavailable as error:
             yield About("mx", host).unanswered(str(error))
             continue

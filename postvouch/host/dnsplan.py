@@ -31,7 +31,8 @@ class Plan:
     ``host`` is its name towards others (HELO), ``addresses`` those it sends from, () where DNS is to say.
     ``peers`` are further hosts of the same role. ``sends``: this host itself delivers to the world; else
     ``relay`` does. ``takes_mail``: it belongs into the MX. ``mx_hosts`` are further names that belong there,
-    ``mx_networks`` what is known of the mx hosts' addresses. ``srs_domains`` are those of rewritten senders.
+    ``mx_networks`` what is known of the mx hosts' addresses; ``entry`` is the name whose MX are to be this
+    host and its peers, by which others of ours reach them. ``srs_domains`` are those of rewritten senders.
     """
 
     role: str
@@ -45,6 +46,7 @@ class Plan:
     srs_domains: tuple[str, ...] = ()
     mx_hosts: tuple[str, ...] = ()
     mx_networks: tuple[Network, ...] = ()
+    entry: str = ""
     keys: tuple[SigningKey, ...] = ()
     unreadable_keys: tuple[tuple[str, str], ...] = ()
 
@@ -73,6 +75,7 @@ def plan_of(
     addresses: Sequence[str] = (),
     peers: Sequence[str] = (),
     mx_hosts: Sequence[str] = (),
+    entry: str = "",
     keys: Sequence[SigningKey] = (),
     unreadable_keys: Sequence[tuple[str, str]] = (),
 ) -> Plan:
@@ -97,6 +100,7 @@ def plan_of(
         srs_domains=tuple(dict.fromkeys(filter(None, (*srs, config.srs.unproven_domain)))),
         mx_hosts=tuple(dict.fromkeys((*mx_hosts, *named))),
         mx_networks=tuple(ip_network(each) for each in config.sign.vouching_hosts),
+        entry=entry,
         keys=tuple(keys),
         unreadable_keys=tuple(unreadable_keys),
     )

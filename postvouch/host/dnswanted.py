@@ -8,6 +8,7 @@ from postvouch.auth import dmarclint, spflint, tlslint
 from postvouch.auth.diagnosis import Wanted
 from postvouch.host.dnsplan import Plan
 from postvouch.sign import record
+from postvouch.values.domain import owned
 
 _PREFERENCE = 10
 
@@ -60,10 +61,19 @@ def _host(plan: Plan) -> Iterator[Wanted]:
     if plan.host:
         yield from host_addresses(plan.host, plan.addresses)
         yield from (pointer(plan.host, each) for each in plan.addresses)
+    if plan.entry:
+        yield from (mx(plan.entry, host) for host in (plan.host, *plan.peers))
     if plan.sends:
         yield from (
             helo_spf(each) for each in (plan.host, *plan.peers) if each and each not in plan.sending_domains
         )
+
+
+def _consents(domain: str, reports: str) -> Iterator[Wanted]:
+    """That a mailbox outside takes reports; at a domain of others it is for them to say."""
+    receiver = reports.rpartition("@")[2].lower()
+    if receiver and not owned(receiver, (domain,)) and not owned(domain, (receiver,)):
+        yield replace(dmarclint.consent(domain, receiver), is_hint=True)
 
 
 def _domain(plan: Plan, domain: str, identity: str, policy: str, reports: str) -> Iterator[Wanted]:
@@ -73,6 +83,7 @@ def _domain(plan: Plan, domain: str, identity: str, policy: str, reports: str) -
         remark = "and whoever else sends for it"
         yield replace(spflint.wanted(domain, plan.senders), remark=remark)
     yield dmarclint.wanted(domain, policy=policy, reports=reports)
+    yield from _consents(domain, reports)
     if plan.role != "relay":
         yield tlslint.wanted_sts(domain, identity)
         yield tlslint.wanted_reports(domain, reports)
