@@ -128,6 +128,7 @@ def test_two_settings_that_cannot_be_together_are_a_problem(texts, text, expecte
 
 
 WARNINGS = [
+    ('[postfix]\nsign_default_action = "accept"\n', '2: postfix.sign_default_action = "accept": while'),
     ("", "0: general.role is not set"),
     ('[general]\nrole = "relay"\ndomains = ["our.example"]\n', "2: role relay without a [[sign.key]]"),
     ('[general]\nrole = "mx"\ndomains = ["our.example"]\n' + KEY.format("a"), "4: an mx does not sign"),

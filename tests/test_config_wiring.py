@@ -87,6 +87,20 @@ def test_every_milter_of_ours_defers_when_it_is_gone_and_never_waits_for_long(ro
     assert main["milter_default_action"] == "tempfail"
 
 
+@pytest.mark.parametrize("role", ["srs", "submission", "relay", "single"])
+def test_mail_leaves_without_the_signer_only_where_the_configuration_says_accept(role: str) -> None:
+    whole = config(role)
+    accepting = replace(whole, postfix=replace(whole.postfix, sign_default_action="accept"))
+    plain, lax = wired(role), wired(role, accepting)
+    texts = [*lax.main.values(), *(line or "" for line in lax.services.values())]
+    entries = [entry for text in texts for entry in re.findall(r"\{ ?unix:postvouch/[^}]*\}", text)]
+    signing = [entry for entry in entries if "sign.sock" in entry]
+    assert signing
+    for entry in entries:
+        assert ("default_action=accept" in entry) == (entry in signing)
+    assert plain.main == {k: v.replace("=accept", "=tempfail") for k, v in lax.main.items()}
+
+
 def test_a_policy_service_that_is_gone_means_451_and_never_yes() -> None:
     main = wired("submission").main
     for name in ("smtpd_recipient_restrictions", "smtpd_data_restrictions"):

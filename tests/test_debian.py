@@ -17,7 +17,8 @@ from postvouch.config.wiring import DAEMONS
 
 TOP = Path(__file__).parents[1]
 DEBIAN = TOP / "debian"
-UNITS = sorted(DEBIAN.glob("postvouch.*.service"))
+WATCH = DEBIAN / "postvouch.postvouch-unsigned.service"
+UNITS = sorted(set(DEBIAN.glob("postvouch.*.service")) - {WATCH})
 SCRIPTS = [DEBIAN / f"postvouch.{name}" for name in ("postinst", "prerm", "postrm")]
 
 PACKAGES = {
@@ -108,6 +109,30 @@ def test_a_daemon_comes_back_by_itself_and_has_time_to_finish_its_letters(path: 
     assert service["RestartPreventExitStatus"] == "78"
     assert "ExecReload=/usr/bin/postvouch check\nExecReload=/bin/kill -HUP $MAINPID\n" in path.read_text()
     assert "postfix.service" in unit(path)["Unit"]["Before"].split()
+
+
+def test_the_watch_for_unsigned_letters_starts_with_the_signer_and_outlives_it() -> None:
+    timer = unit(WATCH.with_suffix(".timer"))
+    signer = unit(DEBIAN / "postvouch.postvouch-sign.service")
+    assert "postvouch-unsigned.timer" in signer["Unit"]["Wants"].split()
+    assert not {"PartOf", "BindsTo", "Requires"} & set(timer["Unit"])
+    assert timer["Timer"]["OnUnitInactiveSec"] == "3min"
+    assert "--name=postvouch-unsigned --no-enable" in (DEBIAN / "rules").read_text()
+
+
+def test_the_watch_is_hardened_like_the_daemons_and_reads_nothing_but_the_journal() -> None:
+    service, daemon = unit(WATCH)["Service"], unit(UNITS[0])["Service"]
+    words = ("Protect", "Private", "Restrict", "NoNew", "Capability", "Ambient", "Lock", "Memory", "Remove")
+    for name in (name for name in daemon if name.startswith(words) and name != "RestrictAddressFamilies"):
+        if name != "RestartPreventExitStatus":
+            assert service[name] == daemon[name], name
+    assert (service["Type"], service["User"], service["SupplementaryGroups"]) == (
+        "oneshot", "postvouch", "systemd-journal",
+    )  # fmt: skip
+    assert service["RestrictAddressFamilies"] == "AF_UNIX"
+    words = service["ExecStart"].split()
+    assert words[:2] == ["/usr/bin/postvouch", "unsigned"]
+    assert words[-1].startswith(f"/var/lib/{service['StateDirectory']}/")
 
 
 def test_units_and_tmpfiles_agree_with_the_code_on_where_sockets_are() -> None:

@@ -208,8 +208,8 @@ def test_the_oldest_suspects_are_forgotten_and_counted_when_there_are_too_many()
 WORDS = st.sampled_from(
     ["smtpd[7] ", "cleanup[8] ", "qmgr[2] ", "smtp[9] ", "postvouch-sign[5] ", "A1B2C3: ", "A1B2C4: ",
      "client=x", "message-id=<>", "from=<a@b>, size=1", "removed", "milter-reject: ", "to=<",
-     "@far.example>, ", "relay=m[192.0.2.1]:25", "relay=l[127.0.0.1]:1", "queued as A1B2C4", "reason=ok, ", "action=accept",
-     ", delay=1, delays=1/1/1/1, dsn=2.0.0, status=sent (", "reason=not-internal", DOWN]
+     "@far.example>, ", "relay=m[192.0.2.1]:25", "relay=l[127.0.0.1]:1", "queued as A1B2C4", "reason=ok, ",
+     "action=accept", ", delay=1, delays=1/1/1/1, dsn=2.0.0, status=sent (", "reason=not-internal", DOWN]
 )  # fmt: skip
 
 

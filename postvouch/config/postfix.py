@@ -30,3 +30,10 @@ class Postfix:
         "before ours elsewhere (nothing may change once it is signed).",
         example='["{ inet:127.0.0.1:11332, default_action=accept }"]',
     )
+    sign_default_action: str = setting(
+        "tempfail",
+        "What Postfix does while postvouch-sign is away (default_action of the milter). tempfail: mail waits "
+        "with who sends it, and is signed later. accept: it leaves unsigned, and is refused by whoever heeds "
+        'our DMARC record; "postvouch unsigned" says which.',
+        choices=("tempfail", "accept"),
+    )

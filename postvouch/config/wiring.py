@@ -49,6 +49,7 @@ def words(
         "networks": networks((*general.internal_hosts, *config.sign.vouching_hosts)),
         "named": named(general.internal_hosts),
         "ask_ccert": "yes" if config.sign.client_certificates else "",
+        "sign_action": postfix.sign_default_action,
         "tls_cert": postfix.tls_cert,
         "tls_key": postfix.tls_key or postfix.tls_cert,
         "tls_level": "may" if postfix.tls_cert else "",
