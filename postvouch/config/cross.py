@@ -24,6 +24,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     _origin(checks)
     crosskeys.check(checks)
     _signing(checks)
+    _away(checks)
     _names(checks)
     _sources(checks)
     _srs(checks)
@@ -140,6 +141,15 @@ def _signing(c: Checks) -> None:
     if sign.retire_after <= _QUEUE_LIFETIME_DAYS * _DAY:
         c.warning(
             "sign.retire_after: mail may wait in queues for 5d and then find no key", "sign.retire_after"
+        )
+
+
+def _away(c: Checks) -> None:
+    if c.config.postfix.sign_default_action == "accept":
+        c.warning(
+            'postfix.sign_default_action = "accept": while postvouch-sign is away mail leaves unsigned; '
+            '"postvouch unsigned" says which',
+            "postfix.sign_default_action",
         )
 
 
