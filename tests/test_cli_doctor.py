@@ -4,11 +4,15 @@ import json
 import os
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from dnsserver import serving
 from hypothesis import given
 from hypothesis import strategies as st
 from postfixfiles import MASTER, PATH
+from test_auth_tlsa import certificate
 
+from postvouch.auth.tlsa import of_certificate
 from postvouch.cli import doctor, output
 from postvouch.cli.main import run
 from postvouch.config.milteraction import accepting
@@ -226,6 +230,16 @@ def test_the_name_by_which_mx_find_the_srs_hosts_is_checked_and_printed(host):
     assert "in.our.example  srs.our.example is not in its MX" in host.run("doctor", *entry)[1]
     assert "in.our.example. IN MX 10 srs.our.example." in host.run("dns-records", *entry)[1]
     assert host.run("doctor", "--entry", "a..b")[0] == 64
+
+
+def test_the_certificate_of_an_mx_has_its_tlsa_record(host):
+    file = host.folder / "cert.pem"
+    file.write_bytes(certificate(ec.generate_private_key(ec.SECP256R1())).public_bytes(Encoding.PEM))
+    more = f'[postfix]\ntls_cert = "{file}"\n[map]\nforward_transport = "smtp:[srs.our.example]"\n'
+    _, out = host.run("dns-records", role="mx", more=more)
+    assert f"\n_25._tcp.mx.our.example. IN TLSA {of_certificate(file.read_bytes())[0]}  ; " in f"\n{out}"
+    file.unlink()
+    assert "TLSA" not in host.run("dns-records", role="mx", more=more)[1]
 
 
 def test_records_in_json_have_their_strings(host):

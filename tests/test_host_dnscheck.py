@@ -258,6 +258,25 @@ def test_over_the_wire_tlsa_and_the_null_mx_are_read_as_they_are():
     assert 'its MX says that it takes no mail ("0 .", RFC 7505)' in [each.text for each in found]
 
 
+def test_a_tlsa_record_of_another_certificate_holds_mail_back():
+    ours = (f"3 1 1 {'cd' * 32}", f"3 0 1 {DIGEST}")
+    plan = replace(PLAN, role="mx", takes_mail=True, host="mx.our.example", addresses=(), mx_networks=(),
+                   sends=False, relay=NextHop(name="srs.our.example", by_mx=False), keys=(),
+                   tlsa=ours[:1])  # fmt: skip
+    found = seen(changed(), plan)
+    assert [(each.area, each.severity) for each in found] == [("dane", "error")]
+    assert lines(found[0]) == [f"_25._tcp.mx.our.example. IN TLSA 3 1 1 {'cd' * 32}"]
+    name = "_25._tcp.mx.our.example TLSA"
+    assert seen(changed(f"{name} {ours[0]}"), plan) == []
+    assert seen(changed(f"{name} 3 1 1 {DIGEST}", f"{name} {ours[0]}"), plan) == [], (
+        "the next one, before it is used"
+    )
+    assert seen(changed(f"{name} 2 1 1 {DIGEST}"), plan) == [], "an authority may have signed ours"
+    assert lines(seen(changed(name), plan)[0]) == [f"_25._tcp.mx.our.example. IN TLSA 3 1 1 {'cd' * 32}"]
+    printed = [each.line() for each in dnswanted.records(plan, identity="1")]
+    assert f"_25._tcp.mx.our.example. IN TLSA 3 1 1 {'cd' * 32}" in printed
+
+
 def test_of_two_srs_hosts_the_one_that_mx_cannot_find_is_named():
     plan = replace(PLAN, peers=("srs2.our.example",), entry="srs-in.our.example")
     second = ["srs2.our.example A 192.0.2.11", "srs2.our.example TXT v=spf1 a -all",

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from postvouch.auth.tlsa import of_certificate
 from postvouch.cli.postfixaround import Around
 from postvouch.config.schema import Config
 from postvouch.host.dnsplan import Plan, plan_of
-from postvouch.host.keyfiles import load_ring, specs_of
+from postvouch.host.keyfiles import MAX_FILE_OCTETS, load_ring, specs_of
 from postvouch.values.domain import AddressError, parse_domain
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,6 +66,7 @@ def plan(
         peers=peers,
         mx_hosts=mx_hosts,
         entry=entry,
+        tlsa=_certificate(config.postfix.tls_cert),
         keys=[key for _, ring in rings for key in ring.keys],
         unreadable_keys=[(spec.domain, why) for spec, ring in rings for why in ring.problems],
     )
@@ -83,6 +85,17 @@ def _names(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
         return tuple(dict.fromkeys(map(parse_domain, values)))
     except AddressError as error:
         raise click.BadParameter(str(error), param=parameter) from None
+
+
+def _certificate(file: str) -> tuple[str, ...]:
+    """What DANE may say of the certificate in a file; nothing, where it is not to be had."""
+    try:
+        if not Path(file).is_file():
+            return ()
+        with Path(file).open("rb") as opened:
+            return of_certificate(opened.read(MAX_FILE_OCTETS))
+    except OSError:
+        return ()
 
 
 def _name(context: click.Context, parameter: click.Parameter, value: str | None) -> str:

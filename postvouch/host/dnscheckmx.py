@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from postvouch.auth.diagnosis import About, Diagnosis
+from postvouch.auth.tlsa import names_another
 from postvouch.auth.tlslint import lint_tlsa
 from postvouch.host import dnswanted
 from postvouch.host.dnscheckhost import MOST_ADDRESSES, addresses
@@ -56,7 +57,7 @@ def check(plan: Plan, domain: str, resolver: Resolver) -> Iterator[Diagnosis]:
     if records.secure:
         for exchange in exchanges:
             if exchange.addresses:
-                yield from _dane(exchange, resolver)
+                yield from _dane(plan, exchange, resolver)
 
 
 def entry(plan: Plan, resolver: Resolver) -> Iterator[Diagnosis]:
@@ -149,10 +150,12 @@ def _ours(
             yield about.warning(what)
 
 
-def _dane(exchange: _Exchange, resolver: Resolver) -> Iterator[Diagnosis]:
+def _dane(plan: Plan, exchange: _Exchange, resolver: Resolver) -> Iterator[Diagnosis]:
     """TLSA of an MX host, where DNSSEC proves the way to it (RFC 7672 §2.2); else nobody looks."""
     name = f"_25._tcp.{exchange.host}"
     about = About("dane", name)
+    ours = plan.tlsa if exchange.host == plan.host else ()
+    wanted = [dnswanted.tlsa(plan.host, ours[0])] if ours else []
     if not exchange.secure:
         yield about.note("DNSSEC does not prove the addresses of this host, so DANE is not used for it")
         return
@@ -164,8 +167,12 @@ def _dane(exchange: _Exchange, resolver: Resolver) -> Iterator[Diagnosis]:
         yield about.error(text)
         return
     if records.status is not Status.FOUND:
-        yield about.note("no TLSA record, though DNSSEC would prove it: nobody has to take our certificate")
+        text = "no TLSA record, though DNSSEC would prove it: nobody has to take our certificate"
+        yield about.note(text, *wanted)
     elif not records.secure:
         yield about.warning("the TLSA records are not DNSSEC-secure, so they do not count")
+    elif names_another(records.names(), ours):
+        text = "no record is of postfix.tls_cert: senders that check DANE hold the mail back"
+        yield about.error(text, *wanted)
     else:
         yield from lint_tlsa(name, records.names())

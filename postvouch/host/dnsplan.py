@@ -32,7 +32,8 @@ class Plan:
     ``peers`` are further hosts of the same role. ``sends``: this host itself delivers to the world; else
     ``relay`` does. ``takes_mail``: it belongs into the MX. ``mx_hosts`` are further names that belong there,
     ``mx_networks`` what is known of the mx hosts' addresses; ``entry`` is the name whose MX are to be this
-    host and its peers, by which others of ours reach them. ``srs_domains`` are those of rewritten senders.
+    host and its peers, by which others of ours reach them. ``tlsa``: what DANE may say of this host's
+    certificate, the best form first. ``srs_domains`` are those of rewritten senders.
     """
 
     role: str
@@ -47,6 +48,7 @@ class Plan:
     mx_hosts: tuple[str, ...] = ()
     mx_networks: tuple[Network, ...] = ()
     entry: str = ""
+    tlsa: tuple[str, ...] = ()
     keys: tuple[SigningKey, ...] = ()
     unreadable_keys: tuple[tuple[str, str], ...] = ()
 
@@ -76,6 +78,7 @@ def plan_of(
     peers: Sequence[str] = (),
     mx_hosts: Sequence[str] = (),
     entry: str = "",
+    tlsa: Sequence[str] = (),
     keys: Sequence[SigningKey] = (),
     unreadable_keys: Sequence[tuple[str, str]] = (),
 ) -> Plan:
@@ -101,6 +104,7 @@ def plan_of(
         mx_hosts=tuple(dict.fromkeys((*mx_hosts, *named))),
         mx_networks=tuple(ip_network(each) for each in config.sign.vouching_hosts),
         entry=entry,
+        tlsa=tuple(tlsa),
         keys=tuple(keys),
         unreadable_keys=tuple(unreadable_keys),
     )

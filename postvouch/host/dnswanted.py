@@ -57,12 +57,19 @@ def mx(domain: str, host: str) -> Wanted:
     return Wanted(name=domain, kind="MX", value=f"{_PREFERENCE} {host}", remark="takes mail for it")
 
 
+def tlsa(host: str, value: str) -> Wanted:
+    """The TLSA record of an mx host; it counts where the zone is signed."""
+    return Wanted(name=f"_25._tcp.{host}", kind="TLSA", value=value, remark="postfix.tls_cert, for DANE")
+
+
 def _host(plan: Plan) -> Iterator[Wanted]:
     if plan.host:
         yield from host_addresses(plan.host, plan.addresses)
         yield from (pointer(plan.host, each) for each in plan.addresses)
     if plan.entry:
         yield from (mx(plan.entry, host) for host in (plan.host, *plan.peers))
+    if plan.takes_mail and plan.host and plan.tlsa:
+        yield tlsa(plan.host, plan.tlsa[0])
     if plan.sends:
         yield from (
             helo_spf(each) for each in (plan.host, *plan.peers) if each and each not in plan.sending_domains
