@@ -148,7 +148,10 @@ def test_an_unknown_ca_or_a_wrong_host_name_is_refused(
 
 def test_a_wrong_password_is_said(settings: Ldap) -> None:
     Path(settings.password_file).write_text("wrong\n")
-    assert reason(settings) == f"{settings.uri}: bind refused: invalidCredentials"
+    assert (
+        reason(settings)
+        == f"{settings.uri}: bind refused: invalidCredentials: wrong password, or no such ldap.bind_dn"
+    )
 
 
 def test_an_empty_password_never_becomes_an_anonymous_bind(settings: Ldap) -> None:

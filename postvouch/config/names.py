@@ -87,7 +87,12 @@ class Ldap:
     """An LDAP server as a source of accounts, forwards and roles. It is read into the snapshot, never asked
     while mail waits."""
 
-    uri: str = setting("", "ldap:// or ldaps://. Empty: no LDAP.", example='"ldaps://ldap.our.example"')
+    uri: str = setting(
+        "",
+        "ldap:// or ldaps://. Several, separated by spaces, are tried in this order: the first that gives a "
+        "whole answer counts. Empty: no LDAP.",
+        example='"ldaps://ldap1.our.example ldaps://ldap2.our.example"',
+    )
     starttls: bool = setting(False, "Upgrade an ldap:// connection with StartTLS before anything else.")
     ca_file: str = setting("", "Certificates to trust. Default: the system's.")
     bind_dn: str = setting("", "Who we are. Empty: anonymous.")
@@ -102,5 +107,21 @@ class Ldap:
         "Attribute of a role with its members: DNs, logins or addresses; they own the role's address.",
     )
     domain: Domain = setting(Domain(""), "Domain of the addresses. Default: the first of general.domains.")
-    timeout: Duration = setting(Duration(10), "How long to wait for the server.", least=0.1)
+    timeout: Duration = setting(
+        Duration(10), "How long to wait for a server that says nothing at all.", least=0.1
+    )
+    deadline: Duration = setting(
+        Duration(300), "How long one reading may last, all servers together.", least=0.1
+    )
     page_size: int = setting(500, "Entries asked for at a time.", least=1)
+    delta: bool = setting(
+        False,
+        "Read only what has changed, as the server tells by contextCSN, or by entryUUID and entryCSN or "
+        "modifyTimestamp; the snapshot then holds what is needed to compare. In doubt all is read.",
+    )
+    full: Duration = setting(Duration(86400), "With delta: how often all is read even so.", least=1)
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The servers, in the order in which they are tried."""
+        return tuple(self.uri.split())
