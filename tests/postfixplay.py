@@ -38,6 +38,10 @@ miltertest.codec.codec[miltertest.SMFIC_OPTNEG] = (
 Header = list[tuple[bytes, bytes]]
 
 
+def _octets(value: bytes | str) -> bytes:
+    return value.encode() if isinstance(value, str) else value
+
+
 @dataclass
 class Outcome:
     """What the milter said at END-OF-MESSAGE: its last word, the reply text if any, and its edits."""
@@ -45,6 +49,7 @@ class Outcome:
     word: str
     text: str = ""
     edits: list[tuple[str, dict]] = field(default_factory=list)
+    body: bytes | None = None  # what replaces the old one
 
     def applied(self, header: Header) -> Header:
         """The header after the edits; our own Received is on top of it and not counted by removals."""
@@ -52,6 +57,8 @@ class Outcome:
         for command, values in self.edits:
             if command == miltertest.SMFIR_INSHEADER:
                 result.insert(values["index"], (values["name"].encode(), values["value"].encode()))
+            elif command == miltertest.SMFIR_ADDHEADER:
+                result.append((values["name"].encode(), values["value"].encode()))
             elif command == miltertest.SMFIR_CHGHEADER and not values["value"]:
                 same = [
                     n for n, (name, _) in enumerate(result) if name.lower() == values["name"].lower().encode()
@@ -167,11 +174,15 @@ class Postfix:
 
     def outcome(self) -> Outcome:
         """Collect edits up to the verdict."""
-        edits = []
+        edits, body = [], None
         while True:
             command, values = self._milter.recv()
+            if command == miltertest.SMFIR_REPLBODY:
+                body = (body or b"") + _octets(values["buf"])
+                continue
             if command in (
                 miltertest.SMFIR_INSHEADER,
+                miltertest.SMFIR_ADDHEADER,
                 miltertest.SMFIR_CHGHEADER,
                 miltertest.SMFIR_QUARANTINE,
                 miltertest.SMFIR_CHGFROM,
@@ -179,7 +190,7 @@ class Postfix:
                 edits.append((command, values))
                 continue
             text = values["smtpcode"] + values["space"] + values["text"] if "text" in values else ""
-            return Outcome(word=command, text=text, edits=edits)
+            return Outcome(word=command, text=text, edits=edits, body=body)
 
     def message(
         self, header: Header, body: bytes = b"", *, sender: bytes = b"<alice@far.example>", login: str = "",

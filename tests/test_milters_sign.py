@@ -311,7 +311,8 @@ def test_the_seal_of_the_daemon_verifies_with_the_signature_below_it(tmp_path: P
             old = (b"dkim-signature", b" v=1; a=rsa-sha256; d=our.example; s=s1; h=from; bh=AA==; b=AA==")
             outcome = smtpd.message([*header, old], BODY, sender=b"<bob@our.example>", queue_id="4Seal")
             line = daemon.wait_for("4Seal: from=")[0]
-    assert "signed=our.example/s1, removed=1, sealed=our.example/s1 cv=none, outcome=own, action=accept, reason=ok" in line
+    assert "signed=our.example/s1, removed=1, sealed=our.example/s1 cv=none, outcome=own, " in line
+    assert "action=accept, reason=ok" in line
     message = received(outcome, [*header, old], BODY)
     names = [field.name for field in message.fields[:4]]
     assert names == [b"ARC-Seal", b"ARC-Message-Signature", b"ARC-Authentication-Results", b"DKIM-Signature"]

@@ -185,9 +185,10 @@ def _recipient(index: Mapping[bytes, Sequence[Field]]) -> Recipient:
     action = action if action in ACTIONS else "failed"
     diagnostic = _text(index, b"diagnostic-code")
     code = _CODE.match(diagnostic)
-    status = _STATUS.match(_text(index, b"status"))
-    said = status or (_STATUS.search(diagnostic, code.end()) if code is not None else None)
     wanted = {"failed": "5", "delayed": "4"}.get(action, "2")
+    said = _STATUS.match(_text(index, b"status"))
+    if code is not None and (said is None or said[1].endswith(".0.0")):
+        said = _STATUS.match(diagnostic, code.end() + 1) or said  # Exim says no more than "5.0.0" above
     fits = said is not None and said[1][0] == wanted
     return Recipient(
         final=_typed(_text(index, b"final-recipient")),

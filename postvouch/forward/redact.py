@@ -113,7 +113,7 @@ def rewrite(
     for kind, text in parts:
         body += f"--={mark}\r\nContent-Type: {kind}\r\n\r\n{text}\r\n"
     body += f"--={mark}--\r\n"
-    date = formatdate(now)
+    date = formatdate(now).replace("-0000", "+0000")
     passed = ("Received", f"by {writer.hostname}; {date}")
     fields = (
         *((passed,) * min(hops, MAX_HOPS)),
