@@ -171,11 +171,11 @@ def _sources(c: Checks) -> None:
     ldap = c.config.ldap
     if not ldap.uri:
         return
-    if not ldap.uri.startswith(("ldap://", "ldaps://", "ldapi://")):
+    if not all(uri.startswith(("ldap://", "ldaps://", "ldapi://")) for uri in ldap.uris):
         c.problem("ldap.uri must begin with ldap:// or ldaps://", "ldap.uri")
     if not ldap.base:
         c.problem("ldap.uri without ldap.base: where is to be searched?", "ldap.uri", "ldap.base")
-    if ldap.starttls and ldap.uri.startswith("ldaps:"):
+    if ldap.starttls and all(uri.startswith("ldaps:") for uri in ldap.uris):
         c.problem(
             "ldap.starttls is for ldap:// only: ldaps:// is encrypted from the start",
             "ldap.starttls",
@@ -183,7 +183,7 @@ def _sources(c: Checks) -> None:
         )
     if ldap.bind_dn and not ldap.password_file:
         c.problem("ldap.bind_dn without ldap.password_file", "ldap.bind_dn", "ldap.password_file")
-    if ldap.password_file and ldap.uri.startswith("ldap:") and not ldap.starttls:
+    if ldap.password_file and not ldap.starttls and any(uri.startswith("ldap:") for uri in ldap.uris):
         c.warning(
             "ldap.password_file over ldap:// without starttls: the password is sent in clear",
             "ldap.uri",
