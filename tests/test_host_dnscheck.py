@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postvouch.auth.diagnosis import Severity, Wanted
+from postvouch.config.schema import Config, General
 from postvouch.host import dnsplan, dnswanted
 from postvouch.host.dns import DnsResolver
 from postvouch.host.dnscheck import dmarc_policies, examine
@@ -329,6 +330,36 @@ def test_the_record_above_speaks_for_a_subdomain():
     assert [(each.severity, each.text) for each in found] == [
         ("ok", "_dmarc.our.example speaks for it: p=quarantine")
     ]
+
+
+def test_a_domain_that_only_sends_may_say_that_it_takes_no_mail():
+    plan = replace(PLAN, role="submission", srs_domains=(), mx_networks=())
+    assert [(e.area, e.severity) for e in seen(changed("our.example MX 0 ."), plan)] == [("mx", "note")]
+    assert [(e.area, e.severity) for e in seen(changed("our.example MX"), plan)] == [("mx", "warning")]
+
+
+def test_what_else_stands_beside_the_dmarc_record_names_no_receivers():
+    other = "_dmarc.our.example TXT v=other; rua=mailto:x@agency.example"
+    kept = next(each for each in GOOD if each.startswith("_dmarc"))
+    assert seen(changed(other, kept)) == []
+
+
+@pytest.mark.parametrize("main, bound", [
+    ({"smtp_bind_address": "192.0.2.7", "smtp_bind_address6": "[2001:db8::7]"}, ("192.0.2.7", "2001:db8::7")),
+    ({"smtp_bind_address": "$other", "smtp_bind_address6": "::1"}, ()),
+    ({}, ()),
+])  # fmt: skip
+def test_the_addresses_that_postfix_is_bound_to_are_those_that_it_sends_from(main, bound):
+    config = Config(general=General(role="srs", hostname="srs.our.example"))
+    assert dnsplan.plan_of(config, main).addresses == bound
+
+
+def test_the_name_in_helo_is_the_one_that_postfix_says():
+    config = Config(general=General(role="srs", hostname="srs.our.example"))
+    assert dnsplan.plan_of(config, {"myhostname": "out.our.example"}).host == "out.our.example"
+    said = {"myhostname": "out.our.example", "smtp_helo_name": "helo.our.example"}
+    assert dnsplan.plan_of(config, said).host == "helo.our.example"
+    assert dnsplan.plan_of(config, {"smtp_helo_name": "$myhostname"}).host == "srs.our.example"
 
 
 def test_a_name_that_is_not_full_is_an_error():

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from postvouch.config.schema import Config
 from postvouch.host.dnsplan import Plan, plan_of
 from postvouch.host.keyfiles import MAX_FILE_OCTETS, load_ring, specs_of
 from postvouch.values.domain import AddressError, parse_domain
+from postvouch.values.network import client_address
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,7 +103,7 @@ def _name(context: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def _addresses(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        return tuple(dict.fromkeys(str(ip_address(each)) for each in values))
-    except ValueError as error:
-        raise click.BadParameter(str(error), param=parameter) from None
+    found = [client_address(each) for each in values]
+    if None in found:
+        raise click.BadParameter("no IP address", param=parameter)
+    return tuple(dict.fromkeys(map(str, found)))

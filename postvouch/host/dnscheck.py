@@ -10,6 +10,7 @@ from functools import partial
 
 from postvouch.auth import dmarclint, spflint, tlslint
 from postvouch.auth.diagnosis import About, Diagnosis, shown
+from postvouch.auth.dmarcrecord import parse_record
 from postvouch.auth.orgdomain import ByWalk
 from postvouch.auth.psl import Suffixes
 from postvouch.host import dnscheckhost, dnscheckmx, dnswanted
@@ -122,8 +123,8 @@ def _dmarc(domain: str, resolver: Resolver, suffixes: Suffixes | None) -> Iterat
             return
         yield from dmarclint.lint(domain, texts)
         ours = walk.organisation(domain)
-        for text in texts[:1]:
-            for receiver in dmarclint.outside(text):
+        for text in texts:
+            for receiver in dmarclint.outside(text) if parse_record(text) else ():
                 if walk.organisation(receiver) != ours:
                     yield from _consent(about, domain, receiver, resolver)
     except DnsUnavailable as error:

@@ -35,12 +35,15 @@ def check(plan: Plan, domain: str, resolver: Resolver) -> Iterator[Diagnosis]:
         return
     hosts = _hosts(records)
     for_bounces = domain in plan.srs_domains
+    is_grave = for_bounces or plan.takes_mail
     if not hosts:
         lost = "bounces to SRS addresses are lost" if for_bounces else "mail to it goes to its A record"
-        yield about.error(f"no MX: {lost}", *wanted)
+        yield (about.error if is_grave else about.warning)(f"no MX: {lost}", *wanted)
         return
     if "" in hosts:
-        yield about.error('its MX says that it takes no mail ("0 .", RFC 7505)', *wanted)
+        # A domain that only sends may well mean it.
+        text = 'its MX says that it takes no mail ("0 .", RFC 7505)'
+        yield (about.error if is_grave else about.note)(text, *wanted)
         return
     exchanges: list[_Exchange] = []
     is_whole = True

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from postvouch.config.schema import Config
 from postvouch.sign.keys import SigningKey
 from postvouch.values.domain import domain_or_nothing
-from postvouch.values.network import Network
+from postvouch.values.network import Network, client_address
 
 _NEXT_HOP = re.compile(r"(?:[\w-]*:)?(\[)?([A-Za-z0-9_.-]+)\]?(?::\w+)?")
 
@@ -134,5 +134,8 @@ def _host(config: Config, main: Mapping[str, str]) -> str:
 
 def _bound(main: Mapping[str, str]) -> tuple[str, ...]:
     """The addresses that smtp(8) is bound to."""
-    found = (main.get(name, "").strip().strip("[]") for name in ("smtp_bind_address", "smtp_bind_address6"))
-    return tuple(each for each in found if each)
+    found = (
+        client_address(main.get(name, "").strip().strip("[]"))
+        for name in ("smtp_bind_address", "smtp_bind_address6")
+    )
+    return tuple(str(each) for each in found if each and not (each.is_loopback or each.is_unspecified))

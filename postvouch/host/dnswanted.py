@@ -27,7 +27,7 @@ def records(plan: Plan, *, identity: str, policy: str = "none", reports: str = "
 
 def dkim(domain: str, selector: str, strings: tuple[str, ...]) -> Wanted:
     """The record of a key."""
-    name = record.owner(domain, selector.lower()).removesuffix(".")
+    name = f"{selector.lower()}._domainkey.{domain}"
     return Wanted(name=name, kind="TXT", value="".join(strings), remark=f"DKIM key {selector}")
 
 
