@@ -96,7 +96,7 @@ def test_standard_input_and_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("since", "status"), [("2020-01-01", 1), ("5200w", 1), ("1s", 0), ("2126-01-01 10:00", 0)]
+    ("since", "status"), [("2020-01-01", 1), ("@15", 1), ("5200w", 1), ("1s", 0), ("2126-01-01 10:00", 0)]
 )
 def test_since_leaves_out_what_left_before(tmp_path, since, status):
     file = tmp_path / "mail.log"
@@ -104,7 +104,7 @@ def test_since_leaves_out_what_left_before(tmp_path, since, status):
     assert run(["unsigned", str(file), "--since", since]) == status
 
 
-@pytest.mark.parametrize("since", ["yesterday-ish", "-5", "99999999999-01-01", "0001-01-01"])
+@pytest.mark.parametrize("since", ["yesterday-ish", "@now", "@nan", "-5", "99999999999-01-01", "0001-01-01"])
 def test_a_time_that_is_none_is_said_so(tmp_path, since, capsys):
     status = run(["unsigned", str(tmp_path), "--since", since])
     assert status in (64, 69)

@@ -38,8 +38,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
     "--since",
     default="",
     metavar="TIME",
-    help='Only what has left since: "2h", "1d", or a local time as "2026-11-24 03:00". Default for the '
-    "journal: 1h.",
+    help='Only what has left since: "2h", "1d", a local time as "2026-11-24 03:00", or "@" and seconds since '
+    "1970. Default for the journal: 1h.",
 )
 @click.option("--follow", is_flag=True, help="Go on with what the log gets, until interrupted.")
 @click.option(
@@ -120,7 +120,7 @@ def _since(text: str) -> float:
     if ago := _AGO.fullmatch(text):
         return time.time() - int(ago[1]) * _SECONDS[ago[2]]
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return int(text[1:]) if text.startswith("@") else datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         raise output.Failure(
             output.USAGE, f'--since "{output.clean(text)}": write "2h", "1d" or "2026-11-24 03:00"'
