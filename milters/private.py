@@ -1,7 +1,8 @@
 """Bounces from behind a forward (forward.private): found among the letters of the null sender, written anew.
 
-On srs they come from our own Postfix, or from a target's MTA by way of the mx, and go to whoever wrote the
-letter. A bounce for one of us stays as it is, unless it says that it is about a forward of ours.
+On srs, and on the one host that is all, they come from our own Postfix, or from a target's MTA by way of our
+SRS address, and go to whoever wrote the letter. A bounce for one of us stays as it is, unless it says that it
+is about a forward of ours.
 """
 
 import time
@@ -19,6 +20,9 @@ from postvouch.values.reply import NOT_READABLE
 
 KEEPS = 256 << 10
 """Octets of a body that are kept and read; a report says what matters before the letter that it returns."""
+
+ROLES = ("srs", "single")
+"""Who sends to addresses outside, and takes back what comes from there."""
 
 MAX_FIELDS = 1000
 """Postfix looks through the header anew for each field that goes."""
@@ -45,7 +49,7 @@ class Private:
     @classmethod
     def of(cls, config: Config) -> "Private | None":
         """From the configuration; None where bounces are left as they are."""
-        if config.general.role != "srs" or not config.forward.private:
+        if config.general.role not in ROLES or not config.forward.private:
             return None
         domain = next(iter(config.general.domains), config.srs.domain or config.general.hostname)
         return cls(

@@ -200,3 +200,12 @@ def test_a_word_is_found_however_it_is_written() -> None:
     for value in ("Alice@Gmail.Example", "alice@\r\n gmail.example", "=?utf-8?Q?alice=40gmail.example?="):
         assert tells(value, secrets)
     assert not tells("alice at gmail", secrets)
+
+
+def test_the_bounce_in_the_document_is_a_real_one_and_what_becomes_of_it() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "forwards.rst").read_text("utf-8")
+    blocks = re.findall(r"\.\. code-block:: text\n\n((?:    [^\n]*\n|\n)+)", page)
+    before, after = (re.sub(r"(?m)^    ", "", block).strip() for block in blocks)
+    old = (FOLDER / "postfix-role.eml").read_bytes()
+    assert before == old.decode().strip()
+    assert after == octets_of(report(*split(old), made_here=True)).replace(b"\r\n", b"\n").decode().strip()

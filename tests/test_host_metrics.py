@@ -125,3 +125,16 @@ def test_an_address_that_is_none_is_a_value_error(address: str) -> None:
 def test_addresses_of_both_families_are_taken_apart() -> None:
     assert metrics.split_address("127.0.0.1:9471") == ("127.0.0.1", 9471)
     assert metrics.split_address("[::1]:9471") == ("::1", 9471)
+
+
+def test_outcomes_of_forwards_are_counted() -> None:
+    code = (
+        "from postvouch.host.metrics import Metrics\n"
+        "from prometheus_client import generate_latest\n"
+        "m = Metrics('sign')\n"
+        "m.results([('outcome', 'will-fail'), ('outcome', 'dkim'), ('outcome', 'dkim')], 'not-ours')\n"
+        "print(generate_latest(m._registry).decode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'postvouch_forward_outcome_total{daemon="sign",outcome="dkim"} 2.0' in done.stdout
+    assert 'postvouch_forward_outcome_total{daemon="sign",outcome="will-fail"} 1.0' in done.stdout

@@ -19,7 +19,7 @@ from postvouch.host.keywatch import KeyWatch
 from postvouch.host.log import Log
 from postvouch.milters.private import KEEPS, MAX_FIELDS
 from postvouch.milters.sign import Signer
-from postvouch.values.decision import Accept, Decision, Quarantine, Reject, ReplaceBody
+from postvouch.values.decision import Accept, AddField, Decision, InsertField, Quarantine, Reject, ReplaceBody
 from postvouch.values.message import Client, Envelope, Field, Message
 from postvouch.values.reply import MARKED, NOT_READABLE
 
@@ -213,6 +213,17 @@ def test_what_submission_hosts_and_logins_bring_comes_from_behind_no_forward(
 ) -> None:
     decision = decide(signer, DAEMON, client=client)
     assert any(isinstance(edit, ReplaceBody) for edit in decision.edits) == rewritten
+
+
+def test_one_host_that_is_all_hides_where_its_forwards_go_too(tmp_path: Path) -> None:
+    folder_of(tmp_path)
+    config = load(write_config(tmp_path, role="single"))
+    log = Log(program="t", descriptor=os.open(os.devnull, os.O_WRONLY))
+    alone = Signer(config, log, snapshot.Watch(Path(config.map.snapshot)), KeyWatch.of(config, log))
+    stranger = Client(address="203.0.113.9", name="stranger.example")
+    decision = decide(alone, DAEMON, client=stranger, to="SRS0=abcd=XY=far.example=mara@our.example")
+    assert AddField("To", "undisclosed-recipients:;") in decision.edits
+    assert any(isinstance(edit, InsertField) and edit.name == "DKIM-Signature" for edit in decision.edits)
 
 
 def test_the_answer_of_a_persons_robot_goes_as_it_is(signer: Signer) -> None:

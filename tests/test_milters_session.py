@@ -277,7 +277,7 @@ def test_an_mta_that_offers_less_is_served_as_it_asks(
 
 
 @pytest.mark.parametrize(
-    "order, actions", [("hold", 0x11), ("sender", 0x31), ("accept", 0x30), ("remove", 0x21)]
+    "order, actions", [("hold", 0x11), ("sender", 0x31), ("accept", 0x30), ("remove", 0x21), ("body", 0x31)]
 )
 def test_what_is_not_offered_cannot_be_done_and_the_message_is_deferred(
     shared: Daemon, order: str, actions: int
@@ -288,6 +288,15 @@ def test_what_is_not_offered_cannot_be_done_and_the_message_is_deferred(
         assert outcome.text.startswith("451 4.7.1")
         shared.wait_for(f"4Not{order}: bug=")
         assert old.message([(b"X-Do", b" reject")]).text.startswith("550 5.7.1")
+
+
+@pytest.mark.parametrize("size", [0, 10, 99_990, 200_000])
+def test_a_body_is_replaced_and_a_field_added_below_all(shared: Daemon, postfix: Postfix, size: int) -> None:
+    letter: Header = [(b"X-Do", b" body"), (b"Subject", b" x")]
+    outcome = postfix.message(letter, b"y" * size, sender=b"<>")
+    assert outcome.body == b"new: " + b"y" * min(size, 100_000)
+    assert outcome.applied(letter)[-1] == (b"X-Last", b" folded,\n\tonce")
+    assert postfix.message(letter, b"y" * size).body == b"new: "  # nothing is kept of a letter with a sender
 
 
 def test_a_header_above_the_limit_is_deferred_not_cut(shared: Daemon, postfix: Postfix) -> None:

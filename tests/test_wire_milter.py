@@ -231,3 +231,18 @@ def test_an_inserted_field_is_read_as_one_field_again(value: str) -> None:
     [(command, data)] = Decoder().feed(octets)
     assert command == ord("i")
     assert milter.field(data[4:]) == (b"X", value.replace("\r\n", "\n").encode())
+
+
+def test_a_field_is_added_below_all_others() -> None:
+    assert milter.insert_field(None, "X-Last", " a\n b") == milter.packet(b"h", b"X-Last\0 a\n b\0")
+    with pytest.raises(ValueError, match="no fold"):
+        milter.insert_field(None, "X-Last", "a\nBcc: b")
+
+
+@pytest.mark.parametrize("size, packets", [(0, 1), (1, 1), (65535, 1), (65536, 2), (200_000, 4)])
+def test_a_body_goes_in_packets_that_the_other_side_takes(size: int, packets: int) -> None:
+    octets = milter.replace_body(b"x" * size)
+    found = milter.Decoder().feed(octets)
+    assert [command for command, _ in found] == [ord("b")] * packets
+    assert sum(len(data) for _, data in found) == size
+    assert max(len(data) for _, data in found) <= 65535

@@ -15,6 +15,7 @@ from postvouch.auth.encodedword import decoded
 from postvouch.directory.model import target_of
 from postvouch.forward.bounce import Bounce, Recipient
 from postvouch.forward.names import Names, shown_as
+from postvouch.srs.codec import is_tagged
 from postvouch.values.address import AddressError
 from postvouch.values.decision import AddField, Edit, RemoveField, ReplaceBody
 from postvouch.values.message import Field
@@ -132,6 +133,8 @@ def rewrite(
 def _to(recipients: Sequence[str]) -> str:
     try:
         address = target_of(recipients[0]) if len(recipients) == 1 else ""
+        if is_tagged(address):  # not yet undone, and no name that anybody knows
+            address = ""
     except AddressError:
         address = ""
     return (
