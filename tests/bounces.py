@@ -6,7 +6,7 @@ from pathlib import Path
 
 from names import directory
 
-from postvouch.directory.model import Directory
+from postvouch.directory.model import Rules
 from postvouch.forward import bounce
 from postvouch.forward.names import Names
 from postvouch.forward.redact import Report, Writer, rewrite
@@ -36,8 +36,8 @@ def split(octets: bytes) -> tuple[tuple[Field, ...], bytes]:
     return tuple(fields), body.replace(b"\n", b"\r\n")
 
 
-def known(text: str = NAMES) -> Names:
-    return Names(domains=frozenset({"our.example"}), directory=directory(text))
+def known(text: str = NAMES, rules: Rules | None = None) -> Names:
+    return Names(domains=frozenset({"our.example"}), directory=directory(text, rules))
 
 
 def report(
@@ -66,7 +66,3 @@ def parsed(made: Report) -> EmailMessage:
     for part in message.walk():
         assert part.defects == []
     return message
-
-
-def empty() -> Directory:
-    return directory("domains: {our.example: primary}\n")

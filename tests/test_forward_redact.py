@@ -8,6 +8,7 @@ from bounces import CORPUS, FOLDER, SENDER, known, octets_of, parsed, report, sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postvouch.directory.model import Rules
 from postvouch.forward.redact import tells
 from postvouch.values.decision import AddField, RemoveField, ReplaceBody
 from postvouch.values.message import Field
@@ -132,6 +133,20 @@ def test_fields_of_the_letter_that_tell_go_and_the_others_stay() -> None:
     assert not re.search(rb"gmail|Z?m9yI|X-Original", octets_of(made), re.IGNORECASE)
     assert b"In-Reply-To: <2@far.example>" in made.body
     assert b"From: Mara <mara@far.example>" in made.body
+
+
+def test_with_too_many_targets_to_look_for_nothing_of_the_letter_is_shown() -> None:
+    many = ", ".join(f"zq{n}@zx{n}.example" for n in range(900))
+    names = known(f"domains: {{our.example: primary}}\nforwards: {{grants: [{many}], b: [{many}]}}\n")
+    fields, body = split((FOLDER / "postfix-role.eml").read_bytes())
+    assert b"From: Mara" in report(fields, body, names=names).body
+    many = ", ".join(f"zq{n}@zx{n}.example" for n in range(1500))
+    names = known(
+        f"domains: {{our.example: primary}}\nforwards: {{grants: [{many}]}}\n", Rules(max_targets=2000)
+    )
+    made = report(fields, body, names=names)
+    assert b"From: Mara" not in made.body
+    assert groups(made)[1]["Final-Recipient"] == "rfc822; grants@our.example"
 
 
 def test_that_the_sender_is_at_the_same_place_is_not_told_by_silence() -> None:

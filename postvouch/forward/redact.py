@@ -18,7 +18,7 @@ from postvouch.forward.names import Names, shown_as
 from postvouch.srs.codec import is_tagged
 from postvouch.values.address import AddressError
 from postvouch.values.decision import AddField, Edit, RemoveField, ReplaceBody
-from postvouch.values.message import Field
+from postvouch.values.message import Field, by_name
 
 RETURNED = (
     b"from", b"sender", b"reply-to", b"to", b"cc", b"resent-from", b"resent-to", b"resent-cc", b"subject",
@@ -27,6 +27,9 @@ RETURNED = (
 """Fields that the sender wrote; what hosts on the way wrote is not among them."""
 
 MAX_FIELD, MAX_RETURNED, MAX_LINE = 4000, 16000, 900
+MAX_SECRETS = 4000
+"""With more words that must not be told, nothing is shown: each field would be searched for all of them."""
+
 MAX_HOPS = 60
 NEUTRAL = "undisclosed-recipient"
 
@@ -185,8 +188,9 @@ def _diagnostic(each: Recipient) -> str:
 def _returned(fields: Sequence[Field], secrets: frozenset[str]) -> str:
     """The fields of the letter returned that may be shown, as lines."""
     text = ""
-    for field in fields:
-        if field.name.lower() not in RETURNED or len(field.value) > MAX_FIELD:
+    first = {name: found[0] for name, found in by_name(fields).items() if name in RETURNED}
+    for field in first.values() if len(secrets) <= MAX_SECRETS else ():
+        if len(field.value) > MAX_FIELD:
             continue
         value = field.value.decode("utf-8", "surrogateescape")
         if tells(value, secrets):

@@ -91,7 +91,8 @@ def _sort_out(fields: Sequence[Field]) -> Index:
 class Message:
     """One message. ``body`` is the body in the chunks it arrived in (CRLF lines, no separator line).
 
-    ``digests``: what is left of a body that was hashed as it arrived and not kept; then ``body`` is ().
+    ``digests``: what is left of a body that was hashed as it arrived and not kept; then ``body`` is (), or
+    the beginning of one that may be replaced.
     """
 
     queue_id: str = ""
