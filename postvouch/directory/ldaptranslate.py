@@ -12,6 +12,8 @@ from postvouch.config.names import Ldap
 from postvouch.directory.model import Entry, Kind, Problem, key_of, target_of
 from postvouch.values.address import AddressError
 
+_AROUND = re.compile(r" *([,=+]) *")
+
 Attributes = Mapping[str, Sequence[str]]
 """Attribute name in lower case -> its values."""
 
@@ -57,7 +59,7 @@ def _first(record: Record, attribute: str) -> str:
 
 def dn_key(dn: str) -> str:
     """A DN in the form in which two spellings of it are equal, but for rare escapes."""
-    return re.sub(r"\s*([,=+])\s*", r"\1", dn).casefold()
+    return (_AROUND.sub(r"\1", dn) if " " in dn else dn).casefold()
 
 
 class _Translation:
