@@ -14,7 +14,18 @@ TOP = Path(__file__).resolve().parent.parent
 PACKAGE = TOP / "postvouch"
 MOST_LINES = 300
 
-CORE = ("values", "wire", "auth", "sign", "srs", "forward", "directory.model", "directory.resolve")
+CORE = (
+    "values",
+    "wire",
+    "auth",
+    "sign",
+    "srs",
+    "forward",
+    "directory.model",
+    "directory.owners",
+    "directory.resolve",
+    "directory.trace",
+)
 MIDDLE = (
     "host",
     "config",

@@ -2,17 +2,16 @@
 
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from postvouch.cli import output
+from postvouch.cli.known import Known, known_names
 from postvouch.config.schema import Config
-from postvouch.directory import files, resolve, snapshot
-from postvouch.directory.compile import compile_directory
+from postvouch.directory import owners, resolve
 from postvouch.directory.model import Directory
-from postvouch.host.refresh import rules_of
+from postvouch.directory.trace import Origins, Step, spoken, trace
 from postvouch.policyd.maps import srs_of
 from postvouch.policyd.srs import SRS_VIEWS
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
@@ -26,19 +25,11 @@ class _NoDaemon(Exception):
     """Nobody listens at map.socket."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Names:
-    """A directory and where it is from."""
-
-    directory: Directory
-    via: str
-
-
 @click.command(short_help="Ask one of the maps of postvouch-map.")
 @click.argument("name", metavar="MAP", type=click.Choice(MAPS))
 @click.argument("key")
 @click.option(
-    "-v", "--verbose", is_flag=True, help="Also say who answered, from which file and line, or why not."
+    "-v", "--verbose", is_flag=True, help="Also say who answered, and by which entries and rules, or why not."
 )
 @click.option(
     "--local", is_flag=True, help="Do not ask the daemon: use the snapshot, or else the names files."
@@ -52,16 +43,18 @@ def lookup(name: str, key: str, verbose: bool, local: bool, path: Path | None, a
     them a host has depends on general.role. Exit status 1: not found; 75: cannot be known now.
     """
     config = output.configuration(path)
+    names = known_names(config) if verbose or as_json else None
     try:
         if local:
             raise _NoDaemon
         answer, via = _ask(config.map.socket, name, key), f"postvouch-map at {config.map.socket}"
-        if verbose and not isinstance(answer, Unavailable):
-            answer = _with_reason(answer, _answer(config, _names(config).directory, name, key))
+        if names is not None and not isinstance(answer, Unavailable):
+            answer = _with_reason(answer, _answer(config, names.directory, name, key))
     except _NoDaemon:
-        names = _names(config)
+        names = names or known_names(config)
         answer, via = _answer(config, names.directory, name, key), names.via
-    _print(name, key, answer, via, verbose, as_json)
+    steps = _steps(config, names, name, key) if names is not None and (verbose or as_json) else ()
+    _print(name, key, answer, via, steps, verbose, as_json)
     output.leave(output.STATUS_OF_ANSWER[type(answer)])
 
 
@@ -109,16 +102,6 @@ def _with_reason(told: Answer, worked_out: Answer) -> Answer:
     return told
 
 
-def _names(config: Config) -> _Names:
-    try:
-        directory = snapshot.load(Path(config.map.snapshot), rules=rules_of(config))
-    except snapshot.SnapshotError:
-        part, _ = files.read(config.map.names, config.general.domains, now=time.time())
-        directory = compile_directory((part,), rules=rules_of(config)).directory
-        return _Names(directory=directory, via=f"names files {', '.join(config.map.names)}")
-    return _Names(directory=directory, via=f"snapshot {config.map.snapshot}")
-
-
 def _answer(config: Config, directory: Directory, name: str, key: str) -> Answer:
     role = config.general.role
     if name in SRS_VIEWS:
@@ -136,7 +119,21 @@ def _answer(config: Config, directory: Directory, name: str, key: str) -> Answer
     )
 
 
-def _print(name: str, key: str, answer: Answer, via: str, verbose: bool, as_json: bool) -> None:
+def _steps(config: Config, names: Known, name: str, key: str) -> tuple[Step, ...]:
+    """The entries and rules behind the answer, as this host's snapshot or files have them."""
+    if name in SRS_VIEWS or name not in resolve.VIEWS.get(config.general.role, frozenset()):
+        return ()
+    origins = Origins(names.parts)
+    if name == "owners":
+        steps = (each for right in owners.who_can(names.directory, origins, key) for each in right.way)
+        return tuple(dict.fromkeys(steps))
+    outside = "forward" in resolve.VIEWS[config.general.role]
+    return trace(names.directory, origins, key, outside=outside)
+
+
+def _print(
+    name: str, key: str, answer: Answer, via: str, steps: tuple[Step, ...], verbose: bool, as_json: bool
+) -> None:
     found = isinstance(answer, Found)
     reason = answer.source if isinstance(answer, Found) else answer.reason
     if as_json:
@@ -147,6 +144,7 @@ def _print(name: str, key: str, answer: Answer, via: str, verbose: bool, as_json
                 "answer": output.ANSWERS[type(answer)],
                 "value": answer.value if isinstance(answer, Found) else None,
                 "source" if found else "reason": reason,
+                "way": spoken(steps),
                 "via": via,
             }
         )
@@ -158,3 +156,5 @@ def _print(name: str, key: str, answer: Answer, via: str, verbose: bool, as_json
     if verbose:
         word = output.ANSWERS[type(answer)]
         click.echo(output.clean(f"{word}{f': {reason}' if reason else ''} (asked {via})"), err=True)
+        for step in steps:
+            click.echo(output.clean(f"    {step}"), err=True)

@@ -31,6 +31,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Names": {
         "lookup": "postvouch.cli.lookup:lookup",
+        "who-can-send-as": "postvouch.cli.owners:who_can_send_as",
+        "what-can": "postvouch.cli.owners:what_can",
+        "account": "postvouch.cli.account:account",
         "directory": "postvouch.cli.directory:directory",
     },
 }

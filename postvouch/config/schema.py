@@ -86,6 +86,11 @@ class Policy:
     metrics: Endpoint = kinds.metrics(9474)
     limit: int = setting(500, "Messages that one login may send per window; 0 for no limit.")
     window: Duration = setting(Duration(86400), "The window of the limit; it slides.", least=1)
+    password_files: tuple[str, ...] = setting(
+        (),
+        "Dovecot's passwd-files (globs), in which postvouch account looks for a person; never for passwords.",
+        example='["/etc/dovecot/passwd*"]',
+    )
 
 
 def _table(cls: type) -> Any:

@@ -194,7 +194,7 @@ def believed(
     if domain not in directory.domains:
         return Unavailable("the names have not been read yet") if domain in ours else answer
     key = query_key(text) if "@" in text else None
-    if age_s <= hard_age_s or key is None or _known(directory, key):
+    if age_s <= hard_age_s or key is None or known(directory, key):
         return answer
     return Unavailable("the directory is too old to say that this does not exist")
 
@@ -230,38 +230,65 @@ def login_of(directory: Directory, login: str) -> str:
     return local if local and domain == directory.domain and lowered not in directory.logins else lowered
 
 
-def _known(directory: Directory, key: str) -> str | None:
+def known(directory: Directory, key: str) -> str | None:
     """The key, of a name, a login's address or a role, that answers for ``key``."""
     tables = (directory.names, directory.users, directory.roles)
     return next((c for c in directory.candidates(key) if any(c in table for table in tables)), None)
 
 
-def _logins(directory: Directory, key: str) -> frozenset[str]:
+@dataclass(slots=True)
+class Rights:
+    """Who may use an address, and by which way.
+
+    ``logins`` is login -> the key that gives it the right; ``via`` is key -> the key above it, or "".
+    """
+
+    logins: dict[str, str] = field(default_factory=dict)
+    via: dict[str, str] = field(default_factory=dict)
+
+
+def rights(directory: Directory, key: str) -> Rights:
     """All logins behind a key; members are followed through aliases and roles, never through forwards."""
-    logins: set[str] = set()
-    seen: set[str] = set()
-    waiting = [key]
+    found = Rights()
+    waiting = [(key, "")]
     while waiting:
-        member = waiting.pop()
+        member, above = waiting.pop()
         if "@" not in member:
-            logins.add(member)
+            found.logins.setdefault(member, above)
             continue
-        known = _known(directory, member)
-        if known is None or known in seen:
+        at = known(directory, member)
+        if at is None or at in found.via:
             continue
-        seen.add(known)
-        logins.update(directory.users.get(known, ()))
-        waiting.extend(directory.roles.get(known, ()))
-        name = directory.names.get(known)
+        found.via[at] = above
+        for login in directory.users.get(at, ()):
+            found.logins.setdefault(login, at)
+        waiting.extend((each, at) for each in directory.roles.get(at, ()))
+        name = directory.names.get(at)
         if name is not None and name.kind is Kind.ALIAS:
-            waiting.extend(name.targets)
-        local, _, domain = known.rpartition("@")
-        if (
-            name is not None
-            and name.kind is Kind.FORWARD
-            and known not in directory.roles
-            and domain == directory.domain
-            and local not in directory.logins
-        ):
-            logins.add(local)
-    return frozenset(logins)
+            waiting.extend((each, at) for each in name.targets)
+        login = forwards_for(directory, at)
+        if login:
+            found.logins.setdefault(login, at)
+    return found
+
+
+def forwards_for(directory: Directory, key: str) -> str:
+    """The login that a forward's address belongs to although no source lists it; "" for none.
+
+    It is the local part, in the first domain, where nobody else is said to have that login or that role.
+    """
+    name = directory.names.get(key)
+    local, _, domain = key.rpartition("@")
+    if (
+        name is not None
+        and name.kind is Kind.FORWARD
+        and key not in directory.roles
+        and domain == directory.domain
+        and local not in directory.logins
+    ):
+        return local
+    return ""
+
+
+def _logins(directory: Directory, key: str) -> frozenset[str]:
+    return frozenset(rights(directory, key).logins)

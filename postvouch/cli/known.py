@@ -1,0 +1,32 @@
+"""The names of this host for verbs that ask about them: the snapshot, or else the sources themselves."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from postvouch.config.schema import Config
+from postvouch.directory import snapshot
+from postvouch.directory.compile import compile_directory
+from postvouch.directory.model import Directory, Part
+from postvouch.host.refresh import gather, rules_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A directory, what it was made of, and where both are from, in words."""
+
+    directory: Directory
+    parts: tuple[Part, ...]
+    via: str
+
+
+def known_names(config: Config) -> Known:
+    """The snapshot of this host; where there is none, all sources are read, and nothing is written."""
+    try:
+        parts = snapshot.read(Path(config.map.snapshot)).parts
+    except snapshot.SnapshotError:
+        gathered = gather(config, (), now=time.time())
+        via = f"names files {', '.join(config.map.names)}"
+        return Known(directory=gathered.compiled.directory, parts=gathered.parts, via=via)
+    directory = compile_directory(parts, rules=rules_of(config)).directory
+    return Known(directory=directory, parts=parts, via=f"snapshot {config.map.snapshot}")
