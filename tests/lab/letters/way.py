@@ -106,13 +106,11 @@ def bounce_letter(lab: Lab, story: Story) -> None:
     story.show("alice got", f"From: {bounce.field('From')}", f"Subject: {bounce.field('Subject')}", *received)
     story.claim("it reached alice herself", bounce.recipient == ALICE, bounce.recipient)
     story.claim("with the null sender", bounce.envelope_from == "", bounce.envelope_from)
-    story.claim("it says why", b"mailbox is full" in bounce.raw, bounce.raw[-1500:])
-    way = " ".join(reversed(received))
-    story.claim(
-        "it came from the sink by way of mx and srs",
-        -1 < way.find("by mx.gmail.example") < way.find("by mx.our.example") < way.find("by srs.our.example"),
-        way,
-    )
+    story.claim("it says why", b"Status: 5.2.2" in bounce.raw, bounce.raw[-1500:])
+    story.claim("it names the forward", b"rfc822; frank@our.example" in bounce.raw, bounce.raw[-1500:])
+    story.claim("and not where that goes", b"gmail.example" not in bounce.raw, bounce.raw[-3000:])
+    way = " ".join(received)
+    story.claim("srs sent it", "by srs.our.example" in way, way)
     story.show("mx", *lab.journal("mx", story.began, word="orig_to=<SRS0=")[:1])
 
 
