@@ -6,6 +6,7 @@ cannot be known now is TEMP (451), what is forged is NOTFOUND (550) with its rea
 """
 
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from postvouch.config.schema import Config
@@ -20,6 +21,10 @@ from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailabl
 from postvouch.wire import netstring, socketmap
 
 SLOW_S = 0.1
+MAX_KEY = 10_000
+"""Postfix asks for nothing longer; who does is told that there is no such thing, and stays connected."""
+
+KNOWN = resolve.MAPS | SRS_VIEWS.keys()
 _SAY_AGAIN_S = 60.0
 
 
@@ -48,8 +53,8 @@ class Maps:
         """One for each connection."""
         return netstring.Decoder()
 
-    def answer(self, request: bytes) -> bytes:
-        """The netstring that answers what was in another."""
+    def answer(self, request: bytes) -> bytes | Awaitable[bytes]:
+        """The netstring that answers what was in another; at once, unless SRS has to ask a shared store."""
         begun = time.monotonic()
         try:
             query = socketmap.parse_query(request)
@@ -57,14 +62,25 @@ class Maps:
             self._tell("", "", Unavailable(str(error)), begun)
             return netstring.encode(socketmap.format_reply("PERM", str(error)))
         answer = self.lookup(query.map, query.key)
+        if isinstance(answer, Found | NotFound | Unavailable | Refused):
+            return self._said_of(query, answer, begun)
+        return self._later(query, answer, begun)
+
+    async def _later(self, query: socketmap.Query, answer: Awaitable[Answer], begun: float) -> bytes:
+        return self._said_of(query, await answer, begun)
+
+    def _said_of(self, query: socketmap.Query, answer: Answer, begun: float) -> bytes:
+        answer = socketmap.sayable(answer)
         octets = netstring.encode(socketmap.format_answer(answer))
         self._tell(query.map, query.key, answer, begun)
         return octets
 
-    def lookup(self, name: str, key: str) -> Answer:
+    def lookup(self, name: str, key: str) -> Answer | Awaitable[Answer]:
         """The answer of the map ``name`` for a key as Postfix wrote it."""
         config = self.config
         role = config.general.role
+        if len(key) > MAX_KEY and name in KNOWN:
+            return NotFound(f"a key of more than {MAX_KEY} characters")
         if name in SRS_VIEWS:
             return self.srs.lookup(role, name, key, today=int(time.time() // 86400))
         directory = self._names.directory
@@ -76,10 +92,17 @@ class Maps:
             ours=config.general.domains, age_s=self._names.age_s(), hard_age_s=config.map.hard_age,
         )  # fmt: skip
 
+    def _word(self, name: str, answer: Answer) -> str:
+        """What metrics call it: "stale" is what was found in names older than map.soft_age."""
+        stale = isinstance(answer, Found) and name in resolve.MAPS
+        if stale and self._names.age_s() > self.config.map.soft_age:
+            return "stale"
+        return _WORDS[type(answer)]
+
     def _tell(self, name: str, key: str, answer: Answer, begun: float) -> None:
         """Count every lookup; write only what an admin would look for, or all of them with log.debug."""
         seconds = time.monotonic() - begun
-        self._metrics.request(name, _WORDS[type(answer)], seconds)
+        self._metrics.request(name, self._word(name, answer), seconds)
         if isinstance(answer, Refused):
             self._line(name, key, answer.reason, "refused", seconds)
         elif isinstance(answer, Unavailable) and self._is_news(f"{name}: {answer.reason}", begun):

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
@@ -11,7 +12,17 @@ from pathlib import Path
 
 import pytest
 from names import NAMES
-from servers import Process, ask, ask_again, connect, daemon, free_port, wait_for
+from servers import (
+    Process,
+    ask,
+    ask_again,
+    connect,
+    daemon,
+    free_port,
+    program,
+    read_netstring,
+    wait_for,
+)
 
 MODULE = "policyd.maps"
 SECRET = "tops3cret\n"
@@ -274,3 +285,103 @@ def test_systemd_is_told_of_ready_reloading_and_stopping(tmp_path: Path) -> None
             assert process.stop() == 0
             assert time.monotonic() - begun < 3
             assert systemd.recv(1000) == b"STOPPING=1"
+
+
+MALFORMED = (
+    "", "@", "@our.example", "a@b@our.example", '"a@our.example', 'a"b@our.example', "a b@our.example",
+    "\0@our.example", "a\r\n@our.example", "\udce9@our.example", "a@our..example", "a@\udcff", " ",
+    "x" * 9_990 + "@our.example", "x" * 90_000, "a@" + "b." * 5_000, "<>", '""', "a@[192.0.2.1]",
+)  # fmt: skip
+
+
+def test_a_malformed_key_is_not_found_in_every_map(
+    mx: tuple[Home, Process], srs: tuple[Home, Process]
+) -> None:
+    names = ("alias", "forward", "alias-domain", "transport", "owners", "recipients", "srs-reverse")
+    for home, _ in (mx, srs):
+        queries = [f"{name} {key}" for name in names for key in MALFORMED]
+        assert dict(zip(queries, ask(home.socket, *queries), strict=True)) == dict.fromkeys(
+            queries, "NOTFOUND "
+        )
+
+
+def test_unknown_requests_get_a_reason_and_the_connection_stays(mx: tuple[Home, Process]) -> None:
+    with connect(mx[0].socket) as client:
+        for request in ("QUERYwithTLSRPT far.example", "virtual bob@our.example", "ALIAS grants@our.example"):
+            assert ask_again(client, request).startswith("TEMP no map is named ")
+        assert ask_again(client, "alias grants@our.example") == "OK alice@our.example"
+
+
+def test_requests_in_one_piece_or_cut_anywhere_are_answered_in_order(mx: tuple[Home, Process]) -> None:
+    asked = [b"alias grants@our.example", b"recipients nobody@our.example", b"owners grants@our.example"]
+    wanted = [b"OK alice@our.example", b"NOTFOUND ", b"OK alice,bob"]
+    stream = b"".join(b"%d:%b," % (len(each), each) for each in asked)
+    with connect(mx[0].socket) as client:
+        for cut in range(len(stream) + 1):
+            for piece in (stream[:cut], stream[cut:]):
+                client.sendall(piece)
+            assert [read_netstring(client) for _ in asked] == wanted
+        client.sendall(stream * 200)
+        assert [read_netstring(client) for _ in range(600)] == wanted * 200
+
+
+def test_several_hundred_connections_are_served_at_once(mx: tuple[Home, Process]) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(mx[0].socket)) for _ in range(400)]
+        for client in clients:
+            client.sendall(b"24:alias grants@our.example,")
+        assert {read_netstring(client) for client in clients} == {b"OK alice@our.example"}
+
+
+def test_an_alias_too_long_for_postfix_is_a_temporary_failure_with_its_reason(tmp_path: Path) -> None:
+    home = Home(tmp_path, "srs")
+    targets = ", ".join(f"{'x' * 60}{n}@{'y' * 60}.far.example" for n in range(900))
+    home.names.write_text(f"domains: {{our.example: primary}}\nforwards: {{crowd: [{targets}]}}\n")
+    with daemon(MODULE, home.config) as process:
+        (answer,) = ask(home.socket, "forward crowd@our.example")
+        assert answer == "TEMP the value found is longer than 100000 octets"
+        process.says("answer=unavailable, reason=the value found is longer than 100000 octets")
+
+
+def test_postfix_itself_finds_what_the_daemon_says(fresh: tuple[Home, Process]) -> None:
+    home, _ = fresh
+    postmap = program("postmap", "postfix")
+
+    def query(name: str, key: str, where: str) -> tuple[int, str]:
+        folder = home.folder / "postfix"
+        folder.mkdir(exist_ok=True)
+        (folder / "main.cf").write_text("compatibility_level = 3.6\n")
+        done = subprocess.run(
+            [postmap, "-c", str(folder), "-q", key, f"socketmap:{where}:{name}"],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+        assert not done.stderr, done.stderr
+        return done.returncode, done.stdout
+
+    unix = f"unix:{home.socket}"
+    assert query("alias", "grants@our.example", unix) == (0, "alice@our.example\n")
+    assert query("alias", "Grants+x@OLD.example", unix) == (0, "alice@our.example\n")
+    assert query("recipients", "nobody@our.example", unix) == (1, "")
+    assert query("alias", "a@b@our.example", unix) == (1, "")
+    assert query("forward", "alice@our.example", unix) == (1, "")
+
+
+def test_the_maps_are_served_over_tcp_as_well(tmp_path: Path) -> None:
+    home, port = Home(tmp_path, "mx"), free_port()
+    home.config.write_text(home.config.read_text().replace(f"unix:{home.socket}", f"inet:127.0.0.1:{port}"))
+    with daemon(MODULE, home.config), socket.create_connection(("127.0.0.1", port), 10) as client:
+        assert ask_again(client, "alias grants@our.example") == "OK alice@our.example"
+
+
+def test_hits_in_old_names_are_counted_as_stale(tmp_path: Path) -> None:
+    home = Home(tmp_path, "mx")
+    with daemon(MODULE, home.config):
+        ask(home.socket, "alias grants@our.example")
+    home.config.write_text(home.config.read_text().replace("[map]", '[map]\nsoft_age = "0s"'))
+    home.names.write_text("now: [broken")  # so that what the snapshot says stays, and grows old
+    with daemon(MODULE, home.config):
+        ask(home.socket, "alias grants@our.example", "alias nobody@our.example")
+        with urllib.request.urlopen(f"http://127.0.0.1:{home.metrics}/metrics", timeout=5) as response:
+            text = response.read().decode()
+    assert 'postvouch_requests_total{answer="stale",daemon="map",table="alias"} 1.0' in text
+    assert 'postvouch_requests_total{answer="not-found",daemon="map",table="alias"} 1.0' in text

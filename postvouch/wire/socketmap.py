@@ -12,7 +12,16 @@ from typing import Literal, assert_never
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
 from postvouch.wire.fault import ProtocolError
 
-__all__ = ["MAX_ANSWER", "ProtocolError", "Query", "Status", "format_answer", "format_reply", "parse_query"]
+__all__ = [
+    "MAX_ANSWER",
+    "ProtocolError",
+    "Query",
+    "Status",
+    "format_answer",
+    "format_reply",
+    "parse_query",
+    "sayable",
+]
 
 Status = Literal["OK", "NOTFOUND", "TEMP", "TIMEOUT", "PERM"]
 
@@ -42,25 +51,32 @@ def parse_query(request: bytes) -> Query:
     return Query(name, key)
 
 
+def sayable(answer: Answer) -> Answer:
+    """The answer, or Unavailable for a value that cannot be said: empty, too long, control characters."""
+    if not isinstance(answer, Found):
+        return answer
+    if not answer.value or _CONTROLS.search(answer.value):
+        return Unavailable("the value found is empty or holds control characters")
+    try:
+        size = len(answer.value.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return Unavailable("the value found is no text")
+    if size + len("OK ") > MAX_ANSWER:
+        return Unavailable(f"the value found is longer than {MAX_ANSWER} octets")
+    return answer
+
+
 def format_answer(answer: Answer) -> bytes:
-    """Write an answer; never raises. What cannot be said (empty, too long, control characters) is TEMP."""
-    match answer:
+    """Write an answer; never raises. What is not ``sayable`` is TEMP."""
+    match sayable(answer):
         case Found(value):
-            if not value or _CONTROLS.search(value):
-                return format_reply("TEMP", "the value found is empty or holds control characters")
-            try:
-                reply = b"OK " + value.encode("utf-8", "surrogateescape")
-            except UnicodeEncodeError:
-                return format_reply("TEMP", "the value found is no text")
-            if len(reply) > MAX_ANSWER:
-                return format_reply("TEMP", f"the value found is longer than {MAX_ANSWER} octets")
-            return reply
+            return b"OK " + value.encode("utf-8", "surrogateescape")
         case NotFound() | Refused():
             return b"NOTFOUND "
         case Unavailable(reason):
             return format_reply("TEMP", reason)
-        case _:
-            assert_never(answer)
+        case _ as never:
+            assert_never(never)
 
 
 def format_reply(status: Status, text: str) -> bytes:
