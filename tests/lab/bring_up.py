@@ -13,7 +13,7 @@ from lab.engine import STATE, Engine, EngineError, FileIn, find
 from lab.images import base, digest, host_image, our_image, say
 from lab.lab import Lab
 from lab.package import package
-from lab.topology import HOSTS, OURS, Topology, zone
+from lab.topology import HOSTS, OURS, VERIFIER, Topology, zone
 
 BOOT = 60
 LABEL = "pvlab"
@@ -98,6 +98,7 @@ def build(engine: Engine, release: str, host_image: str, our_image: str, label: 
         "sender": strangers.sender(),
         "sink": strangers.sink(topology),
         "ns2": nameservers.secondary(topology),
+        VERIFIER: strangers.verifier(),
     }
     lab.each(tuple(recipes), lambda name: _set_up(lab, name, *recipes[name]))
     say(f"sender, sink, LDAP and redis at work ({time.monotonic() - began:.0f} s)")
@@ -109,6 +110,7 @@ def build(engine: Engine, release: str, host_image: str, our_image: str, label: 
         "relay": (25,),
         "sender": (25,),
         "sink": (25,),
+        VERIFIER: (25,),
     }
     for host, wanted in ports.items():
         for port in wanted:

@@ -14,7 +14,7 @@ from email.message import EmailMessage
 from io import BytesIO
 
 from lab.engine import STATE, Done, Engine
-from lab.topology import HOSTS, OURS, Topology
+from lab.topology import HOSTS, OURS, VERIFIER, Topology
 
 # Two cores carry nine hosts; more at once only makes each slower.
 AT_ONCE = 4
@@ -27,7 +27,7 @@ DAEMONS = {
 }
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 KEEPERS = ("sender", "sink")
-MAIL_HOSTS = ("sender", "sink", "ldap", *OURS)
+MAIL_HOSTS = ("sender", "sink", "ldap", VERIFIER, *OURS)
 
 
 class LetterFailed(AssertionError):

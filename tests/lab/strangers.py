@@ -249,3 +249,47 @@ systemctl daemon-reload
 systemctl start lab-opendkim lab-opendmarc postfix
 """
     return files, script
+
+
+REFLECT = """#!/usr/bin/python3
+# Mail back what "postvouch verify" says: reflect SENDER CLIENT_ADDRESS HELO, the letter on standard input.
+import email, email.message, json, subprocess, sys
+
+sender, address, helo = sys.argv[1:]
+letter = sys.stdin.buffer.read()
+verify = ["postvouch", "verify", "--json", "--client-ip", address, "--helo", helo, "--mail-from", sender, "-"]
+done = subprocess.run(verify, input=letter, capture_output=True)
+if done.returncode not in (0, 1):
+    sys.stderr.write(done.stderr.decode()[-500:])
+    sys.exit(75)
+found = json.loads(done.stdout)
+reply = email.message.EmailMessage()
+reply["From"], reply["To"] = "check-auth@verifier.far.example", sender
+reply["Subject"] = "Authentication report"
+reply["In-Reply-To"] = email.message_from_bytes(letter)["Message-ID"].strip()
+found["octets_above_127"] = sum(octet > 127 for octet in letter)
+reply.set_content(json.dumps(found, indent=1))
+subprocess.run(["/usr/sbin/sendmail", "-i", "-f", "<>", "--", sender], input=reply.as_bytes(), check=True)
+"""
+
+
+def verifier() -> tuple[dict[str, FileIn], str]:
+    """check-auth@verifier.far.example answers with verdicts; its Postfix does not take 8BITMIME.
+
+    Nor SMTPUTF8: who offers that is taken to offer both.
+    """
+    files = {"/usr/local/bin/reflect": FileIn(text=REFLECT, mode=0o755)}
+    words = "${sender} ${client_address} ${client_helo}"
+    script = f"""
+set -e
+postconf -e myhostname=verifier.far.example myorigin=verifier.far.example mynetworks=127.0.0.0/8 \
+  mydestination= 'local_transport=error:no local mail' alias_maps= alias_database= compatibility_level=3.6 \
+  relay_domains=verifier.far.example relay_transport=reflect: \
+  'smtpd_discard_ehlo_keywords=8bitmime, smtputf8' \
+  relay_recipient_maps=inline:{{{{check-auth@verifier.far.example=ok}}}} \
+  'smtpd_relay_restrictions=reject_unauth_destination'
+postconf -M 'reflect/unix=reflect unix - n n - - pipe flags= user=nobody argv=/usr/local/bin/reflect {words}'
+{QUICK}
+systemctl start postfix
+"""
+    return files, script

@@ -2,7 +2,8 @@
 
 One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has
 four Postfix hosts, an LDAP and a redis server; fresh.example, ours as well, has a zone of its own on two
-servers, where keys come and go; far.example is a stranger; sink is the world's big mailbox provider.
+servers, where keys come and go; far.example is a stranger, with a host that answers
+with its verdicts; sink is the world's big mailbox provider.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 OURS = ("mx", "srs", "submission", "relay")
 SELECTOR = "lab"
 FRESH = "fresh.example"
+VERIFIER = "verifier"
+"""A stranger's host with our package on it, and no role of ours: it mails back what it makes of a letter."""
 NAMESERVERS = ("ns1", "ns2")
 """Of FRESH: the one that signs it, and the one that fetches it when it is told to."""
 
@@ -25,7 +28,7 @@ class Host:
     @property
     def ours(self) -> bool:
         """Whether our package is installed on it."""
-        return self.name in OURS
+        return self.name in (*OURS, VERIFIER)
 
 
 HOSTS = (
@@ -35,6 +38,7 @@ HOSTS = (
     Host(name="ns1", fqdn="ns1.our.example", last=5),
     Host(name="ns2", fqdn="ns2.our.example", last=6),
     Host(name="sender", fqdn="mail.far.example", last=10),
+    Host(name=VERIFIER, fqdn="verifier.far.example", last=11),
     Host(name="mx", fqdn="mx.our.example", last=20),
     Host(name="srs", fqdn="srs.our.example", last=21),
     Host(name="submission", fqdn="submission.our.example", last=22),
