@@ -16,7 +16,7 @@ from io import BytesIO
 from lab.engine import STATE, Done, Engine
 from lab.topology import HOSTS, OURS, VERIFIER, Topology
 
-# Two cores carry nine hosts; more at once only makes each slower.
+# Two cores carry a dozen hosts; more at once only makes each slower.
 AT_ONCE = 4
 MAILDIR = "/var/mail/lab/all"
 DAEMONS = {

@@ -2,8 +2,8 @@
 
 One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has
 four Postfix hosts, an LDAP and a redis server; fresh.example, ours as well, has a zone of its own on two
-servers, where keys come and go; far.example is a stranger, with a host that answers
-with its verdicts; sink is the world's big mailbox provider.
+servers, where keys come and go; far.example is a stranger, with a host that answers with its verdicts; sink
+is the world's big mailbox provider.
 """
 
 from dataclasses import dataclass
