@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import re
 import select
@@ -20,7 +21,7 @@ import click
 from postvouch.cli import output
 from postvouch.config.load import DEFAULT_PATH
 from postvouch.host import log
-from postvouch.sign.outbound import Outbound, Unsigned
+from postvouch.sign.outbound import PATIENCE_S, Outbound, Unsigned
 from postvouch.wire.maillog import Lines, parse
 
 SIGNING = ("srs", "submission", "relay", "single")
@@ -111,7 +112,8 @@ def _judge(letters: Outbound, source: Iterable[bytes], kept: "_State") -> Iterat
         else:
             yield from letters.settle()
     yield from read(lines.close())
-    yield from letters.settle()
+    # What has left just now the next run decides, where there is one.
+    yield from letters.settle(time.time() - PATIENCE_S if kept.is_kept else math.inf)
 
 
 def _since(text: str) -> float:
@@ -222,6 +224,7 @@ class _State:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
+        self.is_kept = file is not None
         self.cursor = ""
         self.letters: object = {}
         try:

@@ -20,14 +20,14 @@ SIGNER = "postvouch-sign"
 MOST = 50_000
 """Suspects that are kept; beyond, the oldest is forgotten."""
 PATIENCE_S = 10.0
-"""The line that joins two queue ids may come after the second letter has left."""
+"""Lines of one moment are in no order: those of Postfix and of the signer reach the journal by two ways."""
 KEEP_S = 12 * 86400
 """Nothing is in a queue for longer: twice the default of maximal_queue_lifetime, and some."""
 BARE = frozenset({"no-key-for-domain", "not-internal", "no-role"})
 """Reasons of postvouch-sign for mail of ours that it lets go unsigned (action=accept)."""
 
 _ARRIVAL = {"smtpd": ("client=",), "cleanup": ("message-id=", "resent-message-id=")}
-_WARNINGS = 500
+_RECENT = 2000
 _PIDS = 4
 _LATELY_S = 300.0
 _SENT = re.compile(
@@ -75,6 +75,7 @@ class Outbound:
         self._most = most
         self._suspects: dict[str, _Suspect] = {}
         self._left: deque[tuple[float, str]] = deque()
+        self._words: dict[str, tuple[float, str]] = {}
         self._trouble: dict[str, tuple[float, str]] = {}
         self._last_trouble = (0.0, "")
         self._clock = 0.0
@@ -87,7 +88,7 @@ class Outbound:
             yield from self.settle(self._left[0][0])
         queue_id, text = line.queue_id, line.text
         if line.program == SIGNER:
-            self._signer_says(queue_id, text)
+            self._signer_says(line)
         elif not queue_id:
             self._note_trouble(line)
         elif text == "removed" or text.startswith("milter-reject: "):
@@ -119,25 +120,41 @@ class Outbound:
             )
 
     def state(self) -> dict[str, Any]:
-        """What to remember until more of the log is read: plain data, for JSON. Call settle() first."""
-        oldest = self._clock - KEEP_S
-        return {name: asdict(each) for name, each in self._suspects.items() if each.arrived >= oldest}
+        """What to remember until more of the log is read: plain data, for JSON."""
+        oldest, recent = self._clock - KEEP_S, self._clock - PATIENCE_S
+        return {
+            "suspects": {
+                name: asdict(each) for name, each in self._suspects.items() if each.arrived >= oldest
+            },
+            "words": {name: word for name, word in self._words.items() if word[0] >= recent},
+        }
 
     def restore(self, state: object) -> None:
         """Take back what ``state`` said; what does not look like it is skipped."""
-        for name, fields in state.items() if isinstance(state, dict) else ():
-            if isinstance(name, str) and isinstance(fields, dict):
-                known = {key: value for key, value in fields.items() if _fits(key, value)}
-                if "arrived" in known:
-                    known["pids"] = tuple(filter(_is_text, known.get("pids", ())))
-                    self._keep(name, _Suspect(**known))
+        for name, fields in _items(state, "suspects"):
+            known = {key: value for key, value in _items({"": fields}, "") if _fits(key, value)}
+            if "arrived" in known:
+                known["pids"] = tuple(filter(_is_text, known.get("pids", ())))
+                self._keep(name, _Suspect(**known))
+        for name, word in _items(state, "words"):
+            match word:
+                case [int() | float() as time, str() as why]:
+                    self._words[name] = (time, why)
+        waiting = [
+            (each.left, name) for name, each in self._suspects.items() if each.left and not each.is_told
+        ]
+        self._left.extend(sorted(waiting))
 
     def _arrive(self, line: Line) -> None:
         suspect = self._suspects.get(line.queue_id)
-        if suspect is None or suspect.is_told or suspect.is_gone or line.daemon == "smtpd":
-            self._keep(line.queue_id, _Suspect(arrived=line.time, pids=(line.pid,)))
-        elif len(suspect.pids) < _PIDS:
-            suspect.pids += (line.pid,)
+        if suspect is not None and line.daemon == "cleanup" and not (suspect.is_told or suspect.is_gone):
+            suspect.pids = (*suspect.pids, line.pid)[:_PIDS]
+            return
+        said, why = self._words.get(line.queue_id, (float("-inf"), ""))
+        is_new = abs(line.time - said) > PATIENCE_S
+        if is_new or why:
+            why = "" if is_new else why
+            self._keep(line.queue_id, _Suspect(arrived=line.time, pids=(line.pid,), why=why))
 
     def _keep(self, queue_id: str, suspect: _Suspect) -> None:
         self._suspects.pop(queue_id, None)
@@ -147,20 +164,26 @@ class Outbound:
             self.forgotten += 1
 
     def _remove(self, queue_id: str) -> None:
+        self._words.pop(queue_id, None)
         suspect = self._suspects.get(queue_id)
         if suspect is not None and suspect.left and not suspect.is_told:
             suspect.is_gone = True
         else:
             self._suspects.pop(queue_id, None)
 
-    def _signer_says(self, queue_id: str, text: str) -> None:
-        pairs = text.split(", ")
+    def _signer_says(self, line: Line) -> None:
+        pairs = line.text.split(", ")
         reason = next((each[7:] for each in pairs if each.startswith("reason=")), "")
-        suspect = self._suspects.get(queue_id)
-        if suspect is not None and reason in BARE and "action=accept" in pairs:
-            suspect.why = f"{SIGNER}: {reason}"
+        why = f"{SIGNER}: {reason}" if reason in BARE and "action=accept" in pairs else ""
+        self._words.pop(line.queue_id, None)
+        self._words[line.queue_id] = (line.time, why)
+        if len(self._words) > _RECENT:
+            del self._words[next(iter(self._words))]
+        suspect = self._suspects.get(line.queue_id)
+        if suspect is not None and why:
+            suspect.why = why
         else:
-            self._suspects.pop(queue_id, None)
+            self._suspects.pop(line.queue_id, None)
 
     def _sent(self, line: Line) -> None:
         if "status=sent" not in line.text:
@@ -189,7 +212,7 @@ class Outbound:
             return
         self._trouble.pop(line.pid, None)
         self._trouble[line.pid] = self._last_trouble = (line.time, found[1])
-        if len(self._trouble) > _WARNINGS:
+        if len(self._trouble) > _RECENT:
             del self._trouble[next(iter(self._trouble))]
 
     def _why(self, suspect: _Suspect) -> str:
@@ -226,6 +249,12 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "is_told": (bool,),
     **dict.fromkeys(("sender", "why", "to_domain", "relay"), (str,)),
 }
+
+
+def _items(state: object, part: str) -> Iterator[tuple[str, Any]]:
+    found = state.get(part) if isinstance(state, dict) else None
+    if isinstance(found, dict):
+        yield from ((name, value) for name, value in found.items() if isinstance(name, str))
 
 
 def _fits(name: str, value: object) -> bool:

@@ -253,7 +253,8 @@ systemctl start lab-opendkim lab-opendmarc postfix
 
 REFLECT = """#!/usr/bin/python3
 # Mail back what "postvouch verify" says: reflect SENDER CLIENT_ADDRESS HELO, the letter on standard input.
-import email, email.message, json, subprocess, sys
+# By SMTP: Debian 13's unit lets no child of Postfix be setgid, as sendmail(1) has to be.
+import email, email.message, json, smtplib, subprocess, sys
 
 sender, address, helo = sys.argv[1:]
 letter = sys.stdin.buffer.read()
@@ -269,7 +270,8 @@ reply["Subject"] = "Authentication report"
 reply["In-Reply-To"] = email.message_from_bytes(letter)["Message-ID"].strip()
 found["octets_above_127"] = sum(octet > 127 for octet in letter)
 reply.set_content(json.dumps(found, indent=1))
-subprocess.run(["/usr/sbin/sendmail", "-i", "-f", "<>", "--", sender], input=reply.as_bytes(), check=True)
+with smtplib.SMTP("127.0.0.1", timeout=30) as server:
+    server.send_message(reply, "", [sender])
 """
 
 
@@ -287,7 +289,7 @@ postconf -e myhostname=verifier.far.example myorigin=verifier.far.example mynetw
   relay_domains=verifier.far.example relay_transport=reflect: \
   'smtpd_discard_ehlo_keywords=8bitmime, smtputf8' \
   relay_recipient_maps=inline:{{{{check-auth@verifier.far.example=ok}}}} \
-  'smtpd_relay_restrictions=reject_unauth_destination'
+  'smtpd_relay_restrictions=permit_mynetworks, reject_unauth_destination'
 postconf -M 'reflect/unix=reflect unix - n n - - pipe flags= user=nobody argv=/usr/local/bin/reflect {words}'
 {QUICK}
 systemctl start postfix

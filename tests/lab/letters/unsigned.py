@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 
 from lab.engine import FileIn
@@ -14,6 +15,8 @@ PATH = "/etc/postvouch/conf.d/zz-accept.toml"
 # Straight to the world: srs would sign what submission has let go. far.example takes it, whatever SPF says.
 ACCEPT = '[postfix]\nsign_default_action = "accept"\noutgoing_transport = "smtp:"\n'
 STRANGER = "alice@far.example"
+PATIENCE_S = 11
+"""A letter that has just left is decided by the next run."""
 WATCH = "postvouch-unsigned"
 
 
@@ -69,6 +72,7 @@ def signer_is_killed_under_accept(lab: Lab, story: Story) -> None:
             for message_id in (bare, local):
                 mail = lab.wait_mails("sender", message_id)[0]
                 story.claim("it left without a signature", mail.signed_by() == [], mail.signed_by())
+            time.sleep(PATIENCE_S)
             status, lines = look(lab, "submission")
             found = lab.sh("submission", f"postvouch unsigned --json --since @{story.began:.0f}", check=False)
         finally:
