@@ -241,12 +241,11 @@ def run(service: daemon.Service) -> int:
     log = service.log
 
     def make(config: Config, replaced: gather.Handler | None) -> Signer:
-        rules = model.Rules(delimiter=config.map.recipient_delimiter, max_targets=config.map.max_targets)
         path = Path(config.map.snapshot)
         before = replaced if isinstance(replaced, Signer) else None
         watch = before.watch if before else None
-        if watch is None or (watch.path, watch.rules) != (path, rules):
-            watch = snapshot.Watch(path, rules)
+        if watch is None or watch.path != path:
+            watch = snapshot.Watch(path)
         resolver = before.resolver if before and before.dns == config.dns else None
         resolver = resolver or DnsResolver(config.dns.servers, timeout_s=config.dns.timeout)
         published = _published(config, log, resolver)

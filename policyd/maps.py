@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from postvouch.config.schema import Config
 from postvouch.directory import resolve
-from postvouch.host import daemon, loop
+from postvouch.host import daemon, loop, refreshing
 from postvouch.host.log import INFO, WARNING, Log
 from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Refresher
@@ -154,7 +154,8 @@ def serve(service: daemon.Service) -> int:
     """Run the daemon until it is told to stop."""
     log = service.log
     metrics = Metrics("map")
-    names = Refresher(service.config, log)
+    child = refreshing.Child()
+    names = Refresher(service.config, log, read=child)
     maps = Maps(service.config, srs_of(service.config), names, log, metrics)
     if maps.srs.problem:
         log.note(f"SRS addresses are deferred: {maps.srs.problem}", level=WARNING)
@@ -162,6 +163,10 @@ def serve(service: daemon.Service) -> int:
     def reloaded() -> None:
         maps.config, maps.srs = service.config, srs_of(service.config)
         names.reload(service.config)
+
+    def stop() -> None:
+        names.stop()
+        child.stop()
 
     def check(config: Config) -> list[str]:
         problem = srs_of(config).problem
@@ -178,7 +183,7 @@ def serve(service: daemon.Service) -> int:
                 "postvouch_directory_failures": ("Sources that fail.", lambda: float(len(names.failures))),
             },
             start=names.start, is_ready=lambda: names.read_once,
-            check=check, reloaded=reloaded, stop=names.stop,
+            check=check, reloaded=reloaded, stop=stop,
         )
     )  # fmt: skip
 

@@ -1,17 +1,18 @@
 """postvouch lookup and postvouch directory, with and without a running postvouch-map."""
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from postvouch.cli.main import run
+from postvouch.directory import times
 
 NAMES = """\
 domains: {our.example: primary, old.example: our.example}
@@ -45,7 +46,7 @@ def daemon(host, tmp_path):
     )
     try:
         deadline = time.monotonic() + 20
-        while not (tmp_path / "map.sock").exists():
+        while b"addresses" not in (tmp_path / "log").read_bytes():
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.05)
@@ -128,7 +129,7 @@ def test_names_are_read_anew_and_their_state_is_shown(host, tmp_path, capsys):
     assert Path(tmp_path / "snapshot").stat().st_mode & 0o777 == 0o640
     assert run(["directory", "status", *host]) == 0
     shown = capsys.readouterr().out
-    assert "names  0s ago  1        1         1       2" in shown
+    assert "names  0s ago  1        1         1       0      2" in shown
     assert run(["lookup", "-v", "forward", "alice@our.example", *host]) == 0
     assert "snapshot" in capsys.readouterr().err
 
@@ -146,21 +147,12 @@ def test_a_broken_file_is_not_taken_and_what_was_there_stays(host, tmp_path, cap
 def test_an_old_directory_is_1_and_a_very_old_one_75(host, tmp_path, capsys):
     run(["directory", "refresh", *host])
     for age, status in ((3 * 3600, 1), (8 * 86400, 75)):
-        lines = (tmp_path / "snapshot").read_bytes().split(b"\n")
-        header = json.loads(lines[1])
-        for part in header["parts"]:
-            part["read_at"] = time.time() - age
-        _rewrite(tmp_path / "snapshot", header, lines[2:])
+        kept = times.read(tmp_path / "snapshot")
+        read_at = dict.fromkeys(kept.read_at, time.time() - age)
+        times.save(tmp_path / "snapshot", replace(kept, read_at=read_at))
         assert run(["directory", "status", *host]) == status
     assert run(["lookup", "recipients", "nobody@our.example", *host]) == 75
     assert run(["lookup", "recipients", "alice@our.example", *host]) == 0
-
-
-def _rewrite(path, header, rest):
-    """A snapshot with another header, as its program would have written it then."""
-    line = json.dumps(header).encode() + b"\n"
-    first = f"postvouch-directory 1 {hashlib.sha256(line).hexdigest()}\n".encode()
-    path.write_bytes(first + line + b"\n".join(rest))
 
 
 def test_a_snapshot_that_cannot_be_written_is_69(host, tmp_path, capsys):
@@ -168,3 +160,34 @@ def test_a_snapshot_that_cannot_be_written_is_69(host, tmp_path, capsys):
     path.write_text(path.read_text().replace(f"{tmp_path}/snapshot", f"{tmp_path}/none/snapshot"))
     assert run(["directory", "refresh", *host]) == 69
     assert "No such file" in capsys.readouterr().err
+
+
+def test_what_a_refresh_would_change_is_shown_and_nothing_is_changed(host, tmp_path, capsys):
+    assert run(["directory", "diff", *host]) == 69
+    run(["directory", "refresh", *host])
+    capsys.readouterr()
+    assert run(["directory", "diff", *host]) == 0
+    names = tmp_path / "a.yaml"
+    names.write_text(names.read_text().replace("alice@gmail.example", "alice@riseup.example"))
+    assert run(["directory", "diff", *host]) == 1
+    shown = capsys.readouterr().out
+    assert shown == (
+        f"! forward alice@our.example: alice@gmail.example -> alice@riseup.example ({tmp_path}/a.yaml:3)\n"
+    )
+    assert run(["lookup", "forward", "alice@our.example", *host]) == 0
+    assert capsys.readouterr().out == "alice@gmail.example\n"
+    names.write_text("forwards: {")
+    assert run(["directory", "diff", "--json", *host]) == 65
+    assert json.loads(capsys.readouterr().out)["changes"] == []
+
+
+def test_entries_are_shown_with_their_place(host, tmp_path, capsys):
+    run(["directory", "refresh", *host])
+    capsys.readouterr()
+    assert run(["directory", "show", "ALICE@our.example", *host]) == 0
+    shown = capsys.readouterr().out
+    assert f"{tmp_path}/a.yaml:3" in shown
+    assert run(["directory", "show", "*@gmail.example", "--json", *host]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["entries"]
+    assert entry["name"] == "alice@our.example"
+    assert run(["directory", "show", "nobody@*", *host]) == 1

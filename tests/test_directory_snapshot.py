@@ -1,5 +1,6 @@
 """The snapshot file: whole or not at all, checked, aged, followed."""
 
+import itertools
 import json
 import os
 import stat
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from names import NAMES, read
 
-from postvouch.directory import resolve, snapshot
+from postvouch.directory import resolve, shrink, snapshot, times
+from postvouch.directory.compile import compile_directory
 from postvouch.directory.model import FILES, LDAP, Entry, Kind, Part
 from postvouch.values.answer import Found
 
@@ -85,14 +87,14 @@ def test_missing_foreign_and_newer_files_are_told_apart(path: Path) -> None:
     with pytest.raises(snapshot.SnapshotError, match="no snapshot of ours"):
         snapshot.read(path)
     snapshot.save(path, PARTS)
-    path.write_bytes(path.read_bytes().replace(b"directory 1 ", b"directory 2 ", 1))
-    with pytest.raises(snapshot.SnapshotError, match="version 2"):
+    path.write_bytes(path.read_bytes().replace(b"directory 2 ", b"directory 3 ", 1))
+    with pytest.raises(snapshot.SnapshotError, match="version 3"):
         snapshot.read(path)
 
 
 def test_entries_are_json_lines_that_a_person_can_grep(path: Path) -> None:
     snapshot.save(path, PARTS)
-    (line,) = [line for line in path.read_text().splitlines() if "uid=bob" in line]
+    (line,) = [line for line in path.read_bytes().splitlines() if b'"uid=bob' in line and line[:2] == b'["']
     assert json.loads(line) == ["ldap", "forward", "bob@our.example", ["Bob@gmail.example"], "uid=bob,ou=x"]
 
 
@@ -106,13 +108,13 @@ def forwards(count: int, origin: str = FILES) -> Part:
     (100, 0, 100, False), (100, 0, 99, True), (0, 0, 20, False), (0, 9, 20, False),
 ])  # fmt: skip
 def test_a_directory_may_shrink_by_so_much(before: int, after: int, percent: int, refused: bool) -> None:
-    assert bool(snapshot.shrunk([forwards(before)], [forwards(after)], percent)) is refused
+    assert bool(shrink.shrunk([forwards(before)], [forwards(after)], percent)) is refused
 
 
 def test_losing_one_whole_source_is_too_much_however_small_it_is() -> None:
     old = [forwards(100), forwards(1, LDAP)]
-    assert "all 1 entries from ldap are gone" in snapshot.shrunk(old, [forwards(100), forwards(0, LDAP)], 20)
-    assert "all 1 entries from ldap are gone" in snapshot.shrunk(old, [forwards(100)], 20)
+    assert "all 1 entries from ldap are gone" in shrink.shrunk(old, [forwards(100), forwards(0, LDAP)], 20)
+    assert "all 1 entries from ldap are gone" in shrink.shrunk(old, [forwards(100)], 20)
 
 
 def test_a_watch_takes_a_new_file_and_keeps_the_old_directory_when_the_file_is_bad(path: Path) -> None:
@@ -144,3 +146,47 @@ def test_a_watch_does_not_compile_again_where_only_the_times_are_new(path: Path)
     assert watch.directory is not None
     assert watch.directory.names is first.names
     assert (first.verified_at, watch.directory.verified_at) == (1.0, 99.0)
+
+
+@pytest.mark.parametrize("role", ["mx", "srs", "submission", "single"])
+def test_from_the_file_every_question_has_the_answer_that_it_had_before(path: Path, role: str) -> None:
+    snapshot.save(path, PARTS)
+    made, loaded = compile_directory(PARTS).directory, snapshot.load(path)
+    keys = {
+        *made.names,
+        *made.users,
+        *made.roles,
+        "nobody@our.example",
+        "bob+x@our.example",
+        "old.example",
+        "x",
+    }
+    for key, name in itertools.product(sorted(keys), resolve.MAPS):
+        asked = [resolve.lookup(each, role, name, key, nexthop="smtp:[srs]") for each in (made, loaded)]
+        assert asked[0] == asked[1]
+    for login, key in itertools.product(made.logins, keys):
+        assert resolve.may_send(made, login, key) == resolve.may_send(loaded, login, key)
+
+
+def test_the_reader_of_a_source_finds_its_memory_again(path: Path) -> None:
+    parts = (replace(PARTS[0], state="ü"), replace(PARTS[1], state="{}"))
+    snapshot.save(path, parts)
+    assert snapshot.read(path).parts == parts
+
+
+def test_times_beside_the_file_count_for_its_names_only(path: Path) -> None:
+    digest = snapshot.save(path, PARTS).digest
+    watch = snapshot.Watch(path)
+    assert watch.poll()
+    first = watch.directory
+    times.save(path, times.Times(digest=digest, read_at={"names": 90.0, "ldap": 80.0}, failures=("x",)))
+    assert watch.poll()
+    assert first is not None
+    assert watch.directory is not None
+    assert watch.directory.verified_at == 80.0
+    assert watch.directory.names is first.names
+    assert [part.read_at for part in snapshot.read(path).parts] == [90.0, 80.0]
+    times.save(path, times.Times(digest="of another", read_at={"names": 99.0, "ldap": 99.0}))
+    assert snapshot.load(path).verified_at == 1.0
+    times.path_of(path).write_text("half")
+    assert snapshot.load(path).verified_at == 1.0

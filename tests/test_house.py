@@ -21,9 +21,11 @@ CORE = (
     "sign",
     "srs",
     "forward",
+    "directory.changes",
     "directory.model",
     "directory.owners",
     "directory.resolve",
+    "directory.shrink",
     "directory.trace",
 )
 MIDDLE = (
@@ -36,6 +38,10 @@ MIDDLE = (
     "directory.ldapsearch",
     "directory.ldaptranslate",
     "directory.snapshot",
+    "directory.sources",
+    "directory.table",
+    "directory.tables",
+    "directory.times",
     "directory.compile",
 )
 DOORS = ("milters", "policyd")

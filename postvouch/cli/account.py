@@ -9,7 +9,7 @@ import click
 
 from postvouch.cli import output
 from postvouch.directory.owners import Left, left_of, password_entries
-from postvouch.host.refresh import gather
+from postvouch.host.gather import gather
 
 
 @click.command(short_help="Show what names a person: password, forward, roles, rights.")

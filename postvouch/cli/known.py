@@ -6,9 +6,8 @@ from pathlib import Path
 
 from postvouch.config.schema import Config
 from postvouch.directory import snapshot
-from postvouch.directory.compile import compile_directory
 from postvouch.directory.model import Directory, Part
-from postvouch.host.refresh import gather, rules_of
+from postvouch.host.gather import gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,5 +27,5 @@ def known_names(config: Config) -> Known:
         gathered = gather(config, (), now=time.time())
         via = f"names files {', '.join(config.map.names)}"
         return Known(directory=gathered.compiled.directory, parts=gathered.parts, via=via)
-    directory = compile_directory(parts, rules=rules_of(config)).directory
+    directory = snapshot.load(Path(config.map.snapshot))
     return Known(directory=directory, parts=parts, via=f"snapshot {config.map.snapshot}")

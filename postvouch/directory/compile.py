@@ -2,7 +2,8 @@
 
 Precedence: the order of the parts; within a strict one (files), the later entry. What is wrong in a file is
 fatal, since its author is there to mend it and the old directory serves meanwhile. What is wrong in LDAP only
-costs that entry, with a warning: people edit their own, and one of them must not freeze the names of all.
+costs that entry, with a warning: people edit their own, and one of them must not freeze the names of all. Nor
+may one of them take an address from anybody: whatever the order, the aliases of such a source come last.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from postvouch.directory import resolve
 from postvouch.directory.model import (
+    CONFIGURED,
+    SRS,
     Directory,
     Entry,
     Kind,
@@ -42,21 +45,31 @@ def compile_directory(parts: Sequence[Part], *, rules: Rules | None = None) -> C
     work = _Work(rules=rules or Rules())
     for part in parts:
         work.take_domains(part)
-    for part in parts:
+    for part in sorted(parts, key=lambda part: not part.strict):
+        work.take_people(part)
+    for number, part in enumerate(parts):
         for entry in part.entries:
-            work.take(entry, fatal=part.strict)
+            if entry.kind is Kind.FORWARD or (entry.kind is Kind.ALIAS and part.strict):
+                work.take_name(entry, part.strict, number)
+    for number, part in enumerate(parts):
+        for entry in part.entries:
+            if entry.kind is Kind.ALIAS and not part.strict:
+                work.take_name(entry, part.strict, number)
     verified_at = min((part.read_at for part in parts), default=0.0)
     return work.finish(verified_at)
 
 
 @dataclass(slots=True)
 class _Work:
-    """The directory while it is made. ``fatal`` keeps, for each name, whether it came from a file."""
+    """The directory while it is made. ``strict`` keeps, for each name, whether it came from a file, ``ranks``
+    from which part."""
 
     rules: Rules
     domains: dict[str, str] = field(default_factory=dict)
+    told: dict[str, None] = field(default_factory=dict)
     names: dict[str, Name] = field(default_factory=dict)
-    fatal: dict[str, bool] = field(default_factory=dict)
+    strict: dict[str, bool] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
     logins: dict[str, dict[str, None]] = field(default_factory=dict)
     holders: dict[str, list[str]] = field(default_factory=dict)
     roles: dict[str, dict[str, None]] = field(default_factory=dict)
@@ -65,55 +78,72 @@ class _Work:
     def take_domains(self, part: Part) -> None:
         """Learn the domains, so that addresses can be told ours or not. An alias of an alias is an error."""
         entries = [e for e in part.entries if e.kind is Kind.DOMAIN]
+        before = frozenset(self.told)
         for entry in entries:
-            self.domains[entry.name] = entry.values[0] if entry.values else entry.name
+            if entry.source != CONFIGURED and entry.name not in before:
+                self.told[entry.name] = None
+                self.domains[entry.name] = entry.values[0] if entry.values else entry.name
+            else:
+                self.domains.setdefault(entry.name, entry.name)
         for entry in entries:
             primary = self.domains[entry.name]
             if self.domains.get(primary) != primary:
                 self._say(entry.source, f"{entry.name} folds to {primary}, which is no primary domain", True)
                 self.domains[entry.name] = entry.name
 
-    def take(self, entry: Entry, *, fatal: bool) -> None:
-        """Merge one entry."""
-        match entry.kind:
-            case Kind.ALIAS | Kind.FORWARD:
-                self._take_name(entry, fatal)
-            case Kind.LOGIN:
+    def take_people(self, part: Part) -> None:
+        """Learn who may use what: logins and roles."""
+        for entry in part.entries:
+            if entry.kind is Kind.LOGIN:
                 # A stranger's address is a login's only where a file says so, never by an attribute that its
                 # owner may edit.
-                keys = [key for key in entry.values if fatal or domain_of(key) in self.domains]
+                keys = [key for key in entry.values if part.strict or domain_of(key) in self.domains]
                 self.logins.setdefault(entry.name, {}).update(dict.fromkeys(keys))
                 for key in keys:
                     self.holders.setdefault(key, []).append(entry.name)
-            case Kind.ROLE:
+            elif entry.kind is Kind.ROLE:
                 self.roles.setdefault(entry.name, {}).update(dict.fromkeys(entry.values))
-            case Kind.DOMAIN:
-                pass
 
-    def _take_name(self, entry: Entry, fatal: bool) -> None:
+    def take_name(self, entry: Entry, strict: bool, rank: int) -> None:
+        """Merge one alias or forward of the part with this rank."""
         domain = domain_of(entry.name)
         if domain not in self.domains:
-            self._say(entry.source, f"{entry.name}: {domain} is not one of our domains", fatal)
+            self._say(entry.source, f"{entry.name}: {domain} is not one of our domains", strict)
             return
-        targets = tuple(dict.fromkeys(self._target(t) for t in entry.values))
+        targets = tuple(dict.fromkeys(self._target(t) for t in entry.values if not self._is_srs(entry, t)))
         outward = any(domain_of(t) not in self.domains for t in targets)
         if self.domains[domain] != domain and (outward or entry.kind is Kind.FORWARD):
             where = f"put it in {self.domains[domain]}"
-            self._say(entry.source, f"{entry.name} leaves from an alias domain; {where}", fatal)
+            self._say(entry.source, f"{entry.name} leaves from an alias domain; {where}", strict)
+            return
+        if entry.name.startswith("@") and not strict:
+            self._say(entry.source, f"{entry.name} would have the mail of everybody; left out", False)
             return
         before = self.names.get(entry.name)
-        holder = "" if fatal or entry.name in self.roles else self._other_holder(entry.name, targets)
+        holder = "" if strict or entry.name in self.roles else self._other_holder(entry.name, targets)
         if holder and entry.kind is Kind.ALIAS:
             self._say(entry.source, f"{entry.name} belongs to {holder}; left out", False)
         elif before is not None and before.kind is not entry.kind:
+            fatal = strict and self.strict[entry.name]
             text = f"{entry.name} is a {entry.kind} here and {_a(before.kind)} at {before.source}"
             self._say(entry.source, text + ("" if fatal else "; that one counts"), fatal)
-        elif before is not None and not fatal:
-            if not self.fatal[entry.name]:
+        elif before is not None and (self.ranks[entry.name] != rank or not strict):
+            if not (strict or self.strict[entry.name]):
                 self._say(entry.source, f"{entry.name} is already at {before.source}; that one counts", False)
         else:
             self.names[entry.name] = Name(entry.kind, targets, entry.source, outward)
-            self.fatal[entry.name] = fatal
+            self.strict[entry.name] = strict
+            self.ranks[entry.name] = rank
+
+    def _is_srs(self, entry: Entry, target: str) -> bool:
+        """Whether a target is in our own SRS domain, where only bounces go; then it is told."""
+        local, _, domain = target.rpartition("@")
+        if domain not in self.rules.srs_domains or (domain in self.domains and not SRS.match(local)):
+            return False
+        self._say(
+            entry.source, f"{target}, a target of {entry.name}, is an SRS address of ours; left out", False
+        )
+        return True
 
     def _other_holder(self, key: str, targets: tuple[str, ...]) -> str:
         """Who has ``key`` already, "" for nobody or for one who may use a target: an attribute that people
@@ -176,12 +206,12 @@ class _Work:
         for key, reason in directory.loops.items():
             cycle = frozenset(reason.removeprefix(resolve.LOOP).split(" -> "))
             if not reason.startswith(resolve.LOOP):
-                self._say(self.names[key].source, f"{key} has {reason}", self.fatal[key])
+                self._say(self.names[key].source, f"{key} has {reason}", self.strict[key])
             elif cycle not in told:
                 told.add(cycle)
                 members = [k for k in cycle if k in self.names]
                 where = ", ".join(f"{k} at {self.names[k].source}" for k in sorted(members))
-                self._say(self.names[key].source, f"{reason} ({where})", all(self.fatal[k] for k in members))
+                self._say(self.names[key].source, f"{reason} ({where})", all(self.strict[k] for k in members))
 
     def _report_members(self, directory: Directory, key: str, name: Name) -> None:
         for target in name.targets:

@@ -15,9 +15,12 @@ from postvouch.values.address import AddressError, parse_address, parse_domain, 
 
 FILES = "names"
 LDAP = "ldap"
+CONFIGURED = "general.domains"
+"""The source of a domain that only the configuration names; what a source says of it counts more."""
 
 # No name of ours is longer; a letter's From: may be, and looking for its sub-addresses is quadratic.
 _MAX_QUERY = 1000
+SRS = re.compile(r"srs[01][=+-]", re.IGNORECASE | re.ASCII)
 _ATOM = r"[A-Za-z0-9_+=!#$%&*/?^~'{|}`-]+"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PLAIN = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+@(?:{_LABEL}\.)*+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
@@ -75,10 +78,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The settings that decide how names are read (map.recipient_delimiter, map.max_targets)."""
+    """The settings that decide how names are read (map.recipient_delimiter, map.max_targets, srs.domain and
+    srs.unproven_domain)."""
 
     delimiter: str = "+"
     max_targets: int = 1000
+    srs_domains: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +131,20 @@ class Directory:
                     yield f"{local[:at]}@{where}"
 
     def find(self, key: str) -> str | None:
-        """The key of the name that answers for ``key``, or None."""
+        """The key of the name that answers for ``key``, or None.
+
+        The last one asked is the catch-all of its domain, "@our.example", which has every local part but
+        those of SRS: a forged bounce is nobody's.
+        """
         if key in self.names:
             return key
-        return next((c for c in self.candidates(key) if c in self.names), None)
+        return next((c for c in self.candidates(key) if c in self.names), None) or self._catch_all(key)
+
+    def _catch_all(self, key: str) -> str | None:
+        local, _, domain = key.rpartition("@")
+        if not local or SRS.match(local):
+            return None
+        return next((c for c in (f"@{domain}", f"@{self.domains.get(domain)}") if c in self.names), None)
 
     def is_ours(self, key: str) -> bool:
         """Whether the address is in a domain of ours."""
