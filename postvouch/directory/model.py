@@ -136,7 +136,9 @@ class Directory:
         The last one asked is the catch-all of its domain, "@our.example", which has every local part but
         those of SRS: a forged bounce is nobody's.
         """
-        if key in self.names:
+        if key.rpartition("@")[2] not in self.domains:
+            return None
+        if self.names.get(key) is not None:
             return key
         return next((c for c in self.candidates(key) if c in self.names), None) or self._catch_all(key)
 

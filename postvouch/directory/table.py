@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from struct import Struct
-from typing import TypeVar
+from typing import Any, TypeVar
 
 V = TypeVar("V")
 
@@ -24,6 +24,8 @@ _SLOT = Struct("<QQ")
 _SIZES = Struct("<II")
 _SUM = Struct("<Q")
 _HASH_SIZE = _SUM.size
+_RECENT = 1000
+"""Values that are kept: one question asks for the same name several times, and so do several questions."""
 
 
 class Damaged(ValueError):
@@ -52,9 +54,9 @@ def build(items: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 class Table(Mapping[str, V]):
-    """What ``build`` made, read in place; ``decode`` makes a value of its octets."""
+    """What ``build`` made, read in place; ``decode`` makes a value, never None, of its octets."""
 
-    __slots__ = ("_count", "_data", "_decode", "_mask", "_salt")
+    __slots__ = ("_count", "_data", "_decode", "_mask", "_recent", "_salt")
 
     def __init__(self, data: memoryview, decode: Callable[[bytes], V]) -> None:
         """Raises Damaged where the data cannot be a table; its contents are taken as they are."""
@@ -70,15 +72,16 @@ class Table(Mapping[str, V]):
             raise Damaged("a table is cut off")
         self._data = data
         self._decode = decode
+        self._recent: dict[str, V] = {}
 
     def __getitem__(self, key: str) -> V:
-        value = self._find(key)
+        value = self._value(key)
         if value is None:
             raise KeyError(key)
-        return self._decode(value)
+        return value
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._find(key) is not None
+        return key in self._recent or (isinstance(key, str) and self._find(key) is not None)
 
     def __iter__(self) -> Iterator[str]:
         data = self._data
@@ -91,6 +94,23 @@ class Table(Mapping[str, V]):
 
     def __len__(self) -> int:
         return self._count
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of ``key``; what is not there costs no exception."""
+        value = self._value(key)
+        return default if value is None else value
+
+    def _value(self, key: str) -> V | None:
+        recent = self._recent
+        value = recent.get(key)
+        if value is None:
+            octets = self._find(key)
+            if octets is None:
+                return None
+            if len(recent) >= _RECENT:
+                recent.clear()
+            value = recent[key] = self._decode(octets)
+        return value
 
     def _find(self, key: str) -> bytes | None:
         octets = _octets(key)
