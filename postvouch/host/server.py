@@ -75,6 +75,7 @@ class _Connection(asyncio.Protocol):
         self._waiting: deque[Any] = deque()
         self._task: asyncio.Task[None] | None = None
         self._ending = False
+        self._paused = False
         self.begun = 0.0
         self.blocked = 0.0
 
@@ -101,6 +102,14 @@ class _Connection(asyncio.Protocol):
             self.begun = 0.0
         elif not self.begun or requests:
             self.begun = time.monotonic()
+        if len(requests) == 1 and not (self._waiting or self._task or self.blocked or self._ending):
+            # The usual case: one question, answered before the next one is asked.
+            answer = self._server.answer(requests[0])
+            if isinstance(answer, bytes) and self._transport is not None:
+                self._transport.write(answer)
+            elif not isinstance(answer, bytes):
+                self._begin(answer)
+            return
         self._waiting.extend(requests)
         self._go_on()
 
@@ -123,7 +132,7 @@ class _Connection(asyncio.Protocol):
         while self._waiting and self._task is None and not self.blocked and self._transport is not None:
             answer = self._server.answer(self._waiting.popleft())
             if not isinstance(answer, bytes):
-                self._task = asyncio.ensure_future(self._work(answer))
+                self._begin(answer)
                 break
             answers.append(answer)
             size += len(answer)
@@ -135,10 +144,19 @@ class _Connection(asyncio.Protocol):
         if answers:
             self._transport.write(b"".join(answers))
         if self._waiting or self.blocked:
-            self._transport.pause_reading()
-        elif not self._ending:
+            self._pause(self._transport)
+        elif not self._ending and self._paused:
+            self._paused = False
             self._transport.resume_reading()
         self._end_if_done()
+
+    def _pause(self, transport: asyncio.Transport) -> None:
+        if not self._paused:
+            self._paused = True
+            transport.pause_reading()
+
+    def _begin(self, answer: Awaitable[bytes]) -> None:
+        self._task = asyncio.ensure_future(self._work(answer))
 
     async def _work(self, answer: Awaitable[bytes]) -> None:
         octets = await self._server.awaited(answer)
@@ -155,7 +173,7 @@ class _Connection(asyncio.Protocol):
         """Answer what has been asked, then close."""
         self._ending = True
         if self._transport is not None:
-            self._transport.pause_reading()
+            self._pause(self._transport)
         self._end_if_done()
 
     def abort(self) -> None:

@@ -44,6 +44,10 @@ class Decoder:
         """
         if self._fault is not None:
             raise self._fault
+        if not self._buffer:
+            whole = self._whole(data)
+            if whole is not None:
+                return [whole]
         buffer = self._buffer
         buffer += data
         strings: list[bytes] = []
@@ -68,6 +72,15 @@ class Decoder:
             self._need = 1
         del buffer[:start]
         return strings
+
+    def _whole(self, data: bytes) -> bytes | None:
+        """What is in ``data`` where that is one string and no more, as nearly always."""
+        colon = data.find(b":", 0, _MAX_DIGITS + 1)
+        if colon > 0 and data[-1] == 0x2C:
+            digits = data[:colon]
+            if digits.isdigit() and int(digits) == len(data) - colon - 2 <= self._max_size:
+                return data[colon + 1 : -1]
+        return None
 
     def _bad_length(self, start: bytearray, strings: list[bytes]) -> ProtocolError:
         # The digits decide before what follows them does: so no cut of the stream changes the verdict.

@@ -29,6 +29,7 @@ MAX_ANSWER = 100_000
 """Longer answers are a broken connection to Postfix (dict_sockmap.c)."""
 
 _MAX_REASON = 200  # Postfix logs no more of it
+_USUAL = 1000  # shorter ones, nearly all, need no closer look
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -54,6 +55,8 @@ def parse_query(request: bytes) -> Query:
 def sayable(answer: Answer) -> Answer:
     """The answer, or Unavailable for a value that cannot be said: empty, too long, control characters."""
     if not isinstance(answer, Found):
+        return answer
+    if answer.value and answer.value.isascii() and answer.value.isprintable() and len(answer.value) < _USUAL:
         return answer
     if not answer.value or _CONTROLS.search(answer.value):
         return Unavailable("the value found is empty or holds control characters")
