@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from postvouch.host import loop, server
+from postvouch.host import listening, loop
 from postvouch.host.log import ERROR
 from postvouch.milters.connection import Connection, Shared
 from postvouch.milters.gather import Door
@@ -38,7 +38,7 @@ class Engine:
 
     def listen(self, where: str) -> None:
         """Open the listening socket. Raises OSError."""
-        bound = server.listen(where)
+        bound = listening.listen(where)
         bound.setblocking(False)
         bound.listen(BACKLOG)
         self._descriptor = bound.detach()  # this process keeps it for the workers to come, to its end

@@ -51,8 +51,10 @@ class Srs:
         if name == "srs-forward":
             answer = codec.forward(key, rules=self.rules[0], today=today)
         else:
-            answers = (codec.reverse(key, rules=rules, today=today) for rules in self.rules)
-            answer = next((a for a in answers if not isinstance(a, NotFound)), NotFound())
+            for rules in self.rules:
+                answer = codec.reverse(key, rules=rules, today=today)
+                if not isinstance(answer, NotFound):
+                    break
         if self.problem and not isinstance(answer, NotFound):
             return Unavailable(f"SRS without secrets: {self.problem}")
         return answer

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from postvouch.host.listening import listen
 from postvouch.host.log import Log
 from postvouch.host.process import SocketTaken
-from postvouch.host.server import Limits, Server, listen
+from postvouch.host.server import Limits, Server
 from postvouch.wire import netstring
 
 

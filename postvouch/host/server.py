@@ -7,9 +7,7 @@ take 1.6 times as long; uvloop where it is installed.
 """
 
 import asyncio
-import os
 import socket
-import stat
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
+from postvouch.host.listening import listen
 from postvouch.host.log import ERROR, WARNING, Log
-from postvouch.host.process import clear_socket_path
 from postvouch.wire.fault import ProtocolError
 
-MODE = 0o660
 BACKLOG = 1024
 CHUNK = 65536
 
@@ -287,26 +284,3 @@ class Server:
                 text = f"{self._refused} connections refused: {self.limits.connections} are the limit"
                 self.log.note(text, level=ERROR)
                 self._refused = 0
-
-
-def listen(address: str) -> socket.socket:
-    """A bound socket for "unix:/path" (mode 0660, a dead daemon's socket replaced) or "inet:host:port"."""
-    kind, _, where = address.partition(":")
-    if kind == "unix":
-        path = Path(where)
-        clear_socket_path(path)
-        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        old = os.umask(0o777 ^ MODE)
-        try:
-            bound.bind(str(path))
-        finally:
-            os.umask(old)
-        if stat.S_IMODE(path.stat().st_mode) != MODE:
-            path.chmod(MODE)
-        return bound
-    host, _, port = where.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, int(port)))
-    return bound

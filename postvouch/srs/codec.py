@@ -10,7 +10,7 @@ Pure: secrets and the day come in. What is not ours is ``NotFound``, so Postfix 
 
 import hmac
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 
 from postvouch.values.address import AddressError, quote_local, split_mailbox
@@ -164,8 +164,8 @@ def _mac(secret: bytes, parts: list[str]) -> str:
     As postsrsd does: nothing between the parts (so the "=" between domain and local part is not protected,
     but both are), and lower case for ASCII only.
     """
-    digest = hmac.new(secret, "".join(parts).encode().lower(), "sha1").digest()
-    return b64encode(digest).decode("ascii")[:_LONGEST_HASH]
+    digest = hmac.digest(secret, "".join(parts).encode().lower(), "sha1")
+    return b2a_base64(digest, newline=False).decode("ascii")[:_LONGEST_HASH]
 
 
 def _signed_by(given: str, parts: list[str], rules: Rules) -> str:
@@ -176,9 +176,12 @@ def _signed_by(given: str, parts: list[str], rules: Rules) -> str:
     signed_by = ""
     for number, secret in enumerate(rules.secrets, 1):
         mac = _mac(secret, parts)[: len(plain)]
-        if hmac.compare_digest(plain.lower(), mac.lower()) and not signed_by:
-            exact = hmac.compare_digest(plain, mac)
-            signed_by = f"secret {number}" if exact else f"secret {number}, hash in another case"
+        if signed_by:
+            continue
+        if hmac.compare_digest(plain, mac):
+            signed_by = f"secret {number}"
+        elif hmac.compare_digest(plain.lower(), mac.lower()):
+            signed_by = f"secret {number}, hash in another case"
     return signed_by
 
 
