@@ -15,8 +15,8 @@ from postvouch.host import daemon, loop, refreshing
 from postvouch.host.log import INFO, WARNING, Log
 from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Refresher
-from postvouch.host.srs_secrets import SecretsProblem, read_secrets
-from postvouch.policyd.srs import SRS_VIEWS, Srs
+from postvouch.host.srs_secrets import SecretsProblem, fingerprint, read_secrets
+from postvouch.policyd.srs import SRS_ROLES, SRS_VIEWS, Srs
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
 from postvouch.wire import netstring, socketmap
 
@@ -142,12 +142,20 @@ _WORDS: dict[type, str] = {
 
 def srs_of(config: Config) -> Srs:
     """The SRS maps of a configuration; where the secrets cannot be read, they say so at every lookup."""
-    if config.general.role not in {role for roles in SRS_VIEWS.values() for role in roles}:
+    if config.general.role not in SRS_ROLES:
         return Srs.of(config.srs, config.general.domains, secrets=())
     try:
         return Srs.of(config.srs, config.general.domains, secrets=read_secrets(config.srs.secrets_file))
     except SecretsProblem as error:
         return Srs.of(config.srs, config.general.domains, secrets=(), problem=str(error))
+
+
+def _say_secrets(srs: Srs, config: Config, log: Log) -> None:
+    """Which secrets are in use, so that hosts can be compared; or why there are none."""
+    if srs.problem:
+        log.note(f"SRS addresses are deferred: {srs.problem}", level=WARNING)
+    elif srs.rules and config.general.role in SRS_ROLES:
+        log.note(f"SRS secrets in use: {', '.join(map(fingerprint, srs.rules[0].secrets))}")
 
 
 def serve(service: daemon.Service) -> int:
@@ -157,11 +165,11 @@ def serve(service: daemon.Service) -> int:
     child = refreshing.Child()
     names = Refresher(service.config, log, read=child)
     maps = Maps(service.config, srs_of(service.config), names, log, metrics)
-    if maps.srs.problem:
-        log.note(f"SRS addresses are deferred: {maps.srs.problem}", level=WARNING)
+    _say_secrets(maps.srs, service.config, log)
 
     def reloaded() -> None:
         maps.config, maps.srs = service.config, srs_of(service.config)
+        _say_secrets(maps.srs, service.config, log)
         names.reload(service.config)
 
     def stop() -> None:

@@ -14,6 +14,8 @@ SRS_VIEWS = {
 }
 """Map -> the roles that have it. mx only undoes: it never sends to the world."""
 
+SRS_ROLES = frozenset[str]().union(*SRS_VIEWS.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Srs:

@@ -7,20 +7,24 @@ from pathlib import Path
 
 import click
 
-from postvouch.cli import output
+from postvouch.cli import output, srssecrets
 from postvouch.config.defaults import fill_in
 from postvouch.config.kinds import Domain
 from postvouch.config.schema import Config
-from postvouch.host.srs_secrets import SecretsProblem, read_secrets
+from postvouch.host.srs_secrets import SecretsProblem, fingerprint, read_secrets
 from postvouch.policyd.srs import Srs
 from postvouch.srs import codec
+from postvouch.srs import explain as explaining
+from postvouch.srs.explain import Explained
 from postvouch.values.address import AddressError, parse_domain
 from postvouch.values.answer import Answer, Found, NotFound, Refused
+
+_STATUS = {**output.STATUS_OF_ANSWER, Refused: output.DATA}
 
 
 @click.group(no_args_is_help=False)
 def srs() -> None:
-    """Rewrite envelope senders (SRS), undo it, make a secret."""
+    """Rewrite envelope senders (SRS), undo it, explain it; its secrets."""
 
 
 def _options(function: output.F) -> output.F:
@@ -67,7 +71,8 @@ def reverse(
 ) -> None:
     """Print the original sender behind the SRS ADDRESS.
 
-    Exit status 1 where it is none of ours, forged or expired; standard error says which. With --secret-file
+    Exit status 1 where it is none of ours, 65 where it is ours and refused: forged, expired, broken; standard
+    error says which. With --secret-file
     and --domain no configuration is read.
     """
     rules = _rules(path, secret_file, domain)
@@ -75,11 +80,85 @@ def reverse(
 
 
 @srs.command()
+@_options
+def explain(
+    address: str,
+    secret_file: str | None,
+    domain: str | None,
+    now: int | None,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what is in the SRS ADDRESS: whom it names, its day, which secret made it, or why it is refused.
+
+    Exit status as of "reverse".
+    """
+    rules = _rules(path, secret_file, domain)
+    found = [explaining.explain(address, rules=each, today=_today(now)) for each in rules.rules]
+    best = next((each for each in found if not isinstance(each.answer, NotFound)), found[0])
+    prints = [fingerprint(each) for each in rules.rules[0].secrets]
+    if as_json:
+        output.print_json(_as_json(best, prints))
+    else:
+        output.table(("what", "is"), _rows(best, prints))
+    output.leave(_STATUS[type(best.answer)])
+
+
+def _as_json(found: Explained, prints: list[str]) -> dict[str, object]:
+    answer = found.answer
+    return {
+        "address": found.address,
+        "answer": output.ANSWERS[type(answer)],
+        "original": found.original or None,
+        "reason": answer.source if isinstance(answer, Found) else answer.reason,
+        "tag": found.tag or None,
+        "domain": found.domain or None,
+        "local": found.local or None,
+        "made_on": None if found.made_on is None else _date(found.made_on),
+        "age_days": found.age_days,
+        "days_left": found.days_left,
+        "secret": found.secret,
+        "fingerprint": prints[found.secret - 1] if found.secret else None,
+        "hash_exact": found.exact,
+    }
+
+
+def _rows(found: Explained, prints: list[str]) -> list[tuple[str, str]]:
+    answer = found.answer
+    word = output.ANSWERS[type(answer)]
+    rows = [("answer", word if isinstance(answer, Found) else f"{word}: {answer.reason}")]
+    if found.original:
+        rows.append(("original", found.original))
+    if found.tag == "SRS0" and found.domain:
+        rows.append(("sender", f"{found.local}@{found.domain}"))
+    elif found.domain:
+        rows.append(("first forwarder", f"{found.domain}, which made {found.local}@{found.domain}"))
+    if found.made_on is not None and found.days_left is not None:
+        left = f"{found.days_left} days left" if found.days_left >= 0 else f"{-found.days_left} days too old"
+        rows.append(("made on", f"{_date(found.made_on)}, {found.age_days} days ago, {left}"))
+    elif found.tag == "SRS0" and found.domain:
+        rows.append(("made on", "no day of ours"))
+    if found.secret:
+        case = "" if found.exact else ", in another case or alphabet: some host has folded the address"
+        rows.append(("hash", f"by secret {found.secret} ({prints[found.secret - 1]}){case}"))
+    elif found.domain:
+        rows.append(("hash", f"by none of our secrets ({', '.join(prints)})"))
+    return rows
+
+
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+srs.add_command(srssecrets.status)
+srs.add_command(srssecrets.rotate)
+
+
+@srs.command()
 def genkey() -> None:
     """Print a new secret, a line for srs.secrets_file.
 
-    The first line of that file signs, all lines verify. To change secrets: add the new one as a second line
-    on all hosts, then make it the first, and drop the old one after srs.max_age.
+    The first line of that file signs, all lines verify. To replace one by another: postvouch srs rotate.
     """
     click.echo(secrets.token_urlsafe(32))
 
@@ -126,4 +205,4 @@ def _print(verb: str, address: str, answer: Answer, as_json: bool) -> None:
         output.line(answer.value)
     elif isinstance(answer, NotFound | Refused):
         click.echo(output.clean(reason or "not an SRS address of ours"), err=True)
-    output.leave(output.STATUS_OF_ANSWER[type(answer)])
+    output.leave(_STATUS[type(answer)])

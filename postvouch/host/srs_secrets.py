@@ -1,7 +1,9 @@
 """The file of SRS secrets: one a line, the first signs, all verify; postsrsd's file fits as it is."""
 
+import hmac
 import os
 import stat
+from collections.abc import Sequence
 
 _MAX_OCTETS = 65536
 
@@ -28,3 +30,34 @@ def read_secrets(path: str) -> tuple[bytes, ...]:
     if not secrets or len(octets) > _MAX_OCTETS:
         raise SecretsProblem(f"{path}: {'is too long' if secrets else 'holds no secret'}")
     return secrets
+
+
+def fingerprint(secret: bytes) -> str:
+    """A short name for a secret, to compare hosts by; it tells no more of it than any SRS address does."""
+    return hmac.digest(secret, b"postvouch fingerprint", "sha256").hex()[:12]
+
+
+def write_secrets(path: str, secrets: Sequence[bytes]) -> None:
+    """Put ``secrets`` into the place of the file, whole or not at all, with its owner and mode.
+
+    Raises OSError.
+    """
+    before = os.stat(path)
+    new = f"{path}.{os.getpid()}.new"
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "wb") as file:
+            file.write(b"".join(secret + b"\n" for secret in secrets))
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

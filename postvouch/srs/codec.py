@@ -68,7 +68,7 @@ def forward(sender: str, *, rules: Rules, today: int) -> Answer:
         return NotFound(f"not rewritten: {error}")
     if folded == rules.domain or folded in rules.local_domains:
         return NotFound("not rewritten: a domain of ours")
-    match _tag(local):
+    match tag_of(local):
         case "SRS0":
             tag, inner = "SRS1", [domain, local[4:]]
         case "SRS1":
@@ -98,31 +98,30 @@ def reverse(address: str, *, rules: Rules, today: int) -> Answer:
         ours = fold(domain) == rules.domain
     except AddressError as error:
         return NotFound(str(error))
-    tag = _tag(local)
+    tag = tag_of(local)
     if not ours or not tag:
         return NotFound("no SRS address of ours")
-    count = 4 if tag == "SRS0" else 3
-    given, *inner = local[5:].split("=", count - 1)
-    if len(inner) < count - 1:
+    given, inner = parts_of(local, tag)
+    if not inner:
         return Refused(f"broken {tag} address")
-    signed_by = _signed_by(given, inner, rules)
-    if not signed_by:
+    signer = signer_of(given, inner, rules)
+    if signer is None:
         return Refused(f"forged {tag} address: no secret of ours gives this hash")
     if tag == "SRS1":
         if not _continues_srs0(inner[1]):
             return Refused("broken SRS1 address")
-        return _original("SRS0" + inner[1], inner[0], address, signed_by)
-    age = _age(inner[0], today)
+        return _original("SRS0" + inner[1], inner[0], address, str(signer))
+    age = age_of(inner[0], today)
     if age is None:
         return Refused("broken SRS0 address")
     if age > rules.max_age_days:
         return Refused(f"expired SRS0 address: {age} days old")
-    return _original(inner[2], inner[1], address, f"{signed_by}, {age} days old")
+    return _original(inner[2], inner[1], address, f"{signer}, {age} days old")
 
 
 def is_tagged(local: str) -> bool:
     """Whether a local part, with its quotes or without, has the form of an SRS address, anybody's."""
-    return bool(_tag(local.removeprefix('"')))
+    return bool(tag_of(local.removeprefix('"')))
 
 
 def _original(local: str, domain: str, address: str, source: str) -> Answer:
@@ -144,10 +143,20 @@ def _as_written(local: str, address: str) -> str:
     return quote_local(local) if address.startswith('"') else local
 
 
-def _tag(local: str) -> str:
+def tag_of(local: str) -> str:
     """The tag of a local part, SRS0 or SRS1, or "" where it has none."""
     found = _TAG.match(local)
     return found[0][:4].upper() if found else ""
+
+
+def parts_of(local: str, tag: str) -> tuple[str, list[str]]:
+    """The hash in a tagged local part, and what it was made of; nothing of that where something is missing.
+
+    Behind SRS0 day, domain and local part; behind SRS1 the first forwarder's domain and what that one made.
+    """
+    count = 4 if tag == "SRS0" else 3
+    given, *inner = local[5:].split("=", count - 1)
+    return given, inner if len(inner) == count - 1 else []
 
 
 def _continues_srs0(rest: str) -> bool:
@@ -168,21 +177,32 @@ def _mac(secret: bytes, parts: list[str]) -> str:
     return b2a_base64(digest, newline=False).decode("ascii")[:_LONGEST_HASH]
 
 
-def _signed_by(given: str, parts: list[str], rules: Rules) -> str:
-    """Which secret made this hash, in words, or "". All secrets are tried, in constant time each."""
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Which of the secrets made a hash, counted from 1; ``exact``: with the very case that it was made in."""
+
+    number: int
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"secret {self.number}" if self.exact else f"secret {self.number}, hash in another case"
+
+
+def signer_of(given: str, parts: list[str], rules: Rules) -> Signer | None:
+    """Who made this hash, None for nobody. All secrets are tried, in constant time each."""
     if not given.isascii() or not (rules.hash_min or rules.hash_length) <= len(given) <= _LONGEST_HASH:
-        return ""
+        return None
     plain = given.translate(_FROM_URL)
-    signed_by = ""
+    found = None
     for number, secret in enumerate(rules.secrets, 1):
         mac = _mac(secret, parts)[: len(plain)]
-        if signed_by:
+        if found is not None:
             continue
         if hmac.compare_digest(plain, mac):
-            signed_by = f"secret {number}"
+            found = Signer(number, True)
         elif hmac.compare_digest(plain.lower(), mac.lower()):
-            signed_by = f"secret {number}, hash in another case"
-    return signed_by
+            found = Signer(number, False)
+    return found
 
 
 def _stamp(today: int) -> str:
@@ -190,7 +210,7 @@ def _stamp(today: int) -> str:
     return _BASE32[high] + _BASE32[low]
 
 
-def _age(stamp: str, today: int) -> int | None:
+def age_of(stamp: str, today: int) -> int | None:
     """Days since that day, 0 for tomorrow too, which is today where a clock is ahead; None for no day."""
     digits = [_BASE32.find(c) for c in stamp.upper()]
     if len(digits) != 2 or -1 in digits:
