@@ -58,9 +58,10 @@ def nonsense(client: socket.socket, over: threading.Event) -> None:
 
 
 def _reply(request: bytes, tag: int, code: int) -> bytes:
-    """An LDAPResult (RFC 4511 §4.1.9) to a request whose messageID has one octet."""
+    """An LDAPResult (RFC 4511 §4.1.9) to a request, whose messageID ldap3 counts for all connections."""
     header = 2 if request[1] < 0x80 else 2 + (request[1] & 0x7F)
-    return bytes([0x30, 12, 2, 1, request[header + 2], tag, 7, 0x0A, 1, code, 4, 0, 4, 0])
+    number = request[header : header + 2 + request[header + 1]]
+    return bytes([0x30, 9 + len(number), *number, tag, 7, 0x0A, 1, code, 4, 0, 4, 0])
 
 
 def ends_searches_with(code: int) -> Behaviour:

@@ -34,7 +34,7 @@ python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-sp
 # For tests of a Python that the host lacks; servers that the unit tests play with, never started as services.
 TEST_PACKAGES = """
 gcc libc6-dev libmilter-dev python3-dev python3-venv python3-pip ca-certificates git groff-base
-postfix postfix-lmdb slapd ldap-utils redis-server unbound dovecot-core openssl procps
+postfix postfix-lmdb slapd ldap-utils redis-server unbound dovecot-core openssl procps postsrsd
 nsd knot knot-dnsutils knot-dnssecutils ldnsutils opendkim opendkim-tools rspamd libmail-dkim-perl
 """.split()  # noqa: SIM905
 
