@@ -88,7 +88,7 @@ def both(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Postsrs
 
 
 def addresses(count: int, seed: int) -> list[str]:
-    """Senders of many shapes, all addresses: short and too long, ours and strangers', SRS addresses of others."""
+    """Senders of many shapes: short and too long, ours and strangers', SRS addresses of others."""
     chance = random.Random(seed)
     domains = [
         "far.example",
