@@ -4,18 +4,19 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from postvouch.cli import importkeys, output
+from postvouch.cli import importkeys, importsrs, output
+from postvouch.config import postsrsd
 from postvouch.config.opendkim import Settings, parse
 from postvouch.config.opendkimimport import Imported, convert
 from postvouch.config.opendkimledger import CARRIED, LOST, NEEDLESS, Entry
 from postvouch.config.opendkimtoml import ROLES, toml
 from postvouch.config.sign import Sign
 
-SOURCES = ("opendkim",)
+SOURCES = ("opendkim", "postsrsd")
 MAX_OCTETS = 16 << 20
 _EXISTS = "{}: exists already; it is not overwritten"
 
@@ -57,15 +58,18 @@ def import_(
     directory: Path,
     as_json: bool,
 ) -> None:
-    """Write an opendkim.conf as a configuration of postvouch.
+    """Write an opendkim.conf, or the configuration of postsrsd, as one of postvouch.
 
-    The same keys sign for the same authors, so the records in DNS stay as they are. What cannot be carried
+    The same keys sign for the same authors, so the records in DNS stay as they are; with the same
+    secrets, SRS addresses are undone by either program. What cannot be carried
     is named on standard error as "file:line: directive: text", and the exit status is then 1. What became of
-    every line stands at the end of the configuration. Neither OpenDKIM's files nor Postfix's are changed.
+    every line stands at the end of the configuration. No file of theirs or of Postfix's is changed.
     """
     if target is not None and os.path.lexists(target):  # before any key is copied
         raise output.Failure(output.UNAVAILABLE, _EXISTS.format(target))
     try:
+        if source == "postsrsd" or (source is None and postsrsd.looks_like(read_text(str(file)))):
+            _import_postsrsd(file, target, role or "", as_json)
         settings = parse(str(file), read_text)
     except OSError as error:
         raise output.Failure(output.UNAVAILABLE, f"{file}: cannot be read: {error.strerror}") from None
@@ -93,6 +97,21 @@ def import_(
         )
         output.line(f"{target}: keys: {len(imported.keys)}; lines: {counts}")
     lost = [each for each in entries if each.fate == LOST]
+    for each in lost:
+        click.echo(output.clean(each), err=True)
+    output.leave(output.NEGATIVE if lost else output.OK)
+
+
+def _import_postsrsd(file: Path, target: Path | None, role: str, as_json: bool) -> NoReturn:
+    imported = postsrsd.read(read_text(str(file)), str(file), read_text)
+    text = importsrs.toml(imported, file, role)
+    if target is not None:
+        _write(target, text)
+    if as_json:
+        output.print_json(importsrs.data(imported, file, None if target else text))
+    elif target is None:
+        click.echo(text, nl=False)
+    lost = [each for each in imported.entries if each.fate == LOST]
     for each in lost:
         click.echo(output.clean(each), err=True)
     output.leave(output.NEGATIVE if lost else output.OK)
