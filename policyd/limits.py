@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from postvouch.host.counters import LocalCounter, Usage
 from postvouch.host.log import WARNING, Log
-from postvouch.host.shared import SharedCounter, SharedUnavailable
+from postvouch.host.shared import SharedUnavailable
+from postvouch.host.sharedcounters import SharedCounter
 
 _REMEMBERED = 10_000
 

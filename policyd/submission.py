@@ -17,7 +17,7 @@ from postvouch.host.counters import Usage
 from postvouch.host.log import WARNING, Log
 from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Follower
-from postvouch.host.shared import SharedCounter
+from postvouch.host.sharedcounters import SharedCounter
 from postvouch.policyd.limits import Limit, Limiter
 from postvouch.values import reply
 from postvouch.values.answer import Answer, Found, NotFound, Unavailable
@@ -148,7 +148,7 @@ def _limit(config: Config) -> Limit:
 
 
 def _shared(config: Config) -> SharedCounter | None:
-    return SharedCounter(config.redis) if config.redis.url else None
+    return SharedCounter(config.redis) if config.redis.used else None
 
 
 def serve(service: daemon.Service) -> int:

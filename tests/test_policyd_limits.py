@@ -16,7 +16,8 @@ from postvouch.config.kinds import Duration, SecretPath
 from postvouch.config.shared import Redis
 from postvouch.host.counters import LocalCounter, Usage
 from postvouch.host.log import Log
-from postvouch.host.shared import SharedCounter, SharedUnavailable
+from postvouch.host.shared import SharedUnavailable
+from postvouch.host.sharedcounters import SharedCounter
 from postvouch.policyd.limits import Limit, Limiter
 
 
