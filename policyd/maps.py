@@ -1,10 +1,12 @@
 """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol.
 
-No request waits for anything: names come from the directory in memory, which a thread of the background
-keeps fresh, and SRS is arithmetic. Answers follow one rule: "not found" is said only by who knows. What
-cannot be known now is TEMP (451), what is forged is NOTFOUND (550) with its reason in the log.
+Names come from the directory in memory, which a thread of the background keeps fresh, and SRS is arithmetic:
+nothing waits, but for senders so long that a store has to be asked (``policyd.tokens``). Answers follow one
+rule: "not found" is said only by who knows. What cannot be known now is TEMP (451), what is forged is
+NOTFOUND (550) with its reason in the log.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Refresher
 from postvouch.host.srs_secrets import SecretsProblem, fingerprint, read_secrets
 from postvouch.policyd.srs import SRS_ROLES, SRS_VIEWS, Srs
+from postvouch.policyd.tokens import Tokens
+from postvouch.srs.tokens import Find, Keep
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
 from postvouch.wire import netstring, socketmap
 
@@ -37,13 +41,14 @@ class _Said:
 
 
 class Maps:
-    """Answers lookups. ``config`` and ``srs`` are replaced as a whole by a reload."""
+    """Answers lookups. ``config``, ``srs`` and ``tokens`` are replaced as a whole by a reload."""
 
     fault = netstring.encode(b"TEMP internal error, see the log of postvouch-map")
 
     def __init__(self, config: Config, srs: Srs, names: Refresher, log: Log, metrics: Metrics) -> None:
         self.config = config
         self.srs = srs
+        self.tokens = Tokens(config, metrics)
         self._names = names
         self._log = log
         self._metrics = metrics
@@ -82,7 +87,8 @@ class Maps:
         if len(key) > MAX_KEY and name in KNOWN:
             return NotFound(f"a key of more than {MAX_KEY} characters")
         if name in SRS_VIEWS:
-            return self.srs.lookup(role, name, key, today=int(time.time() // 86400))
+            answer = self.srs.ask(role, name, key, today=int(time.time() // 86400))
+            return self.tokens.answer(answer) if isinstance(answer, Keep | Find) else answer
         directory = self._names.directory
         answer = resolve.lookup(directory, role, name, key, nexthop=config.map.forward_transport)
         if not isinstance(answer, NotFound) or name not in resolve.VIEWS.get(role, ()):
@@ -167,8 +173,13 @@ def serve(service: daemon.Service) -> int:
     maps = Maps(service.config, srs_of(service.config), names, log, metrics)
     _say_secrets(maps.srs, service.config, log)
 
+    closing: set[asyncio.Task[None]] = set()
+
     def reloaded() -> None:
         maps.config, maps.srs = service.config, srs_of(service.config)
+        if not maps.tokens.suit(service.config):
+            closing.add(asyncio.ensure_future(maps.tokens.close()))
+            maps.tokens = Tokens(service.config, metrics)
         _say_secrets(maps.srs, service.config, log)
         names.reload(service.config)
 

@@ -1,11 +1,16 @@
-"""The two SRS maps: which role has which, our domains, and what to say while the secrets cannot be read."""
+"""The two SRS maps: which role has which, our domains, and what to say while the secrets cannot be read.
+
+Nearly all is arithmetic. What is left are the senders that are too long: ``ask`` gives for them the question
+to a store (``srs.tokens``), which ``policyd.tokens`` puts.
+"""
 
 import secrets as random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from postvouch.config.srs import Srs as Settings
-from postvouch.srs import codec
+from postvouch.srs import codec, tokens
+from postvouch.srs.tokens import Find, Keep
 from postvouch.values.answer import Answer, NotFound, Unavailable
 
 SRS_VIEWS = {
@@ -19,10 +24,12 @@ SRS_ROLES = frozenset[str]().union(*SRS_VIEWS.values())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Srs:
-    """``rules``: srs.domain first, then srs.unproven_domain if there is one. ``problem``: no secrets, why."""
+    """``rules``: srs.domain first, then srs.unproven_domain if there is one. ``problem``: no secrets, why.
+    ``keeps``: whether there is a store of tokens."""
 
     rules: tuple[codec.Rules, ...]
     problem: str = ""
+    keeps: bool = False
 
     @classmethod
     def of(
@@ -44,19 +51,34 @@ class Srs:
             for name in names
             if name
         )
-        return cls(rules=rules, problem=problem)
+        return cls(rules=rules, problem=problem, keeps=settings.tokens != "off")
 
-    def lookup(self, role: str, name: str, key: str, *, today: int) -> Answer:
-        """The answer of one of the two maps. Without secrets, only what needs none is answered."""
+    def ask(self, role: str, name: str, key: str, *, today: int) -> Answer | Keep | Find:
+        """The answer of one of the two maps, or what a store of tokens has to be asked for it.
+
+        Without secrets, only what needs none is answered.
+        """
         if role not in SRS_VIEWS[name] or not self.rules or "@" not in key:
             return NotFound()
+        answer: Answer | Keep | Find
         if name == "srs-forward":
             answer = codec.forward(key, rules=self.rules[0], today=today)
+            if self.keeps and isinstance(answer, NotFound):
+                answer = tokens.kept(key, answer, rules=self.rules[0], today=today)
         else:
             for rules in self.rules:
-                answer = codec.reverse(key, rules=rules, today=today)
+                answer = tokens.found(codec.reverse(key, rules=rules, today=today), rules=rules)
                 if not isinstance(answer, NotFound):
                     break
         if self.problem and not isinstance(answer, NotFound):
             return Unavailable(f"SRS without secrets: {self.problem}")
+        if isinstance(answer, Find) and not self.keeps:
+            return Unavailable('a token address, but srs.tokens is "off" on this host')
+        return answer
+
+    def lookup(self, role: str, name: str, key: str, *, today: int) -> Answer:
+        """The same where there is nobody to ask a store: of token addresses it is said that one has to."""
+        answer = self.ask(role, name, key, today=today)
+        if isinstance(answer, Keep | Find):
+            return Unavailable(f"a token in the store of srs.tokens: ask the daemon, postvouch lookup {name}")
         return answer

@@ -5,7 +5,7 @@ Holes and dead ends are problems (no daemon starts); what may be meant is a warn
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from postvouch.config import crosskeys, crossverdict
+from postvouch.config import crosskeys, crossshared, crossverdict
 from postvouch.config.checks import HOST, Checks
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
@@ -29,6 +29,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     _sources(checks)
     _srs(checks)
     _sockets(checks)
+    crossshared.check(checks)
     crossverdict.check(checks)
 
 
@@ -80,8 +81,6 @@ def _words(c: Checks) -> None:
         if not path.startswith("/"):
             name = "map.snapshot" if path == config.map.snapshot else "map.names"
             c.problem(f'{name}: "{path}" is no absolute path', name)
-    if config.redis.url and not config.redis.url.startswith(("redis://", "rediss://", "unix://")):
-        c.problem("redis.url must begin with redis://, rediss:// or unix://", "redis.url")
 
 
 def _origin(c: Checks) -> None:

@@ -35,3 +35,16 @@ class Srs:
     hash_length: int = setting(
         4, "Characters of the hash that are written (and the fewest accepted).", least=4, most=27
     )
+    tokens: str = setting(
+        "off",
+        "Where senders are kept that are too long to be wrapped in 64 octets; they leave as a short token. "
+        "off: nowhere, they leave as they are. redis: in the server of [redis], for all hosts. file: in "
+        "srs.token_file, where one host is all.",
+        choices=("off", "redis", "file"),
+    )
+    token_file: str = setting(
+        "/var/lib/postvouch/srs-tokens.db", 'The SQLite file of srs.tokens = "file"; it is made when needed.'
+    )
+    tokens_per_domain: int = setting(
+        10_000, "Live tokens that senders of one domain may have; a further one is deferred.", least=1
+    )

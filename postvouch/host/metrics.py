@@ -117,6 +117,12 @@ class Metrics:
             ("daemon", "outcome"),
             registry=home,
         )
+        self._tokens = Counter(
+            "postvouch_srs_tokens",
+            "Token addresses of long senders, by what became of them.",
+            ("daemon", "result"),
+            registry=home,
+        )
         self._bugs = Counter(
             "postvouch_bugs", "Faults of ours, each with its traceback in the log.", **me
         ).labels(daemon)
@@ -170,6 +176,10 @@ class Metrics:
                 self._would.labels(self._daemon, self._word("action", text), self._word("code", code)).inc()
             elif name == "outcome":
                 self._outcomes.labels(self._daemon, self._word("outcome", text)).inc()
+
+    def token(self, result: str) -> None:
+        """Count one question to the store of tokens."""
+        self._tokens.labels(self._daemon, self._word("result", result)).inc()
 
     def bug(self) -> None:
         """Count one fault of ours."""

@@ -24,6 +24,7 @@ _DAYS = len(_BASE32) ** 2  # the day's two characters repeat after this many
 _MAX_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
 _SHORTEST_HASH = 4
 _LONGEST_HASH = 27  # base64 of SHA-1 without its padding
+_TOO_LONG = "octets do not fit into a local part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ def forward(sender: str, *, rules: Rules, today: int) -> Answer:
     # A hash longer than the usual one is the operator's choice and not counted against the sender.
     octets = len(wrapped.encode()) - (rules.hash_length - _SHORTEST_HASH)
     if octets > _MAX_LOCAL_PART:
-        return NotFound(f"not rewritten: {octets} octets do not fit into a local part")
+        return NotFound(f"not rewritten: {octets} {_TOO_LONG}")
     return Found(f"{wrapped}@{rules.domain}", f"{tag}, secret 1")
 
 
@@ -117,6 +118,11 @@ def reverse(address: str, *, rules: Rules, today: int) -> Answer:
     if age > rules.max_age_days:
         return Refused(f"expired SRS0 address: {age} days old")
     return _original(inner[2], inner[1], address, f"{signer}, {age} days old")
+
+
+def too_long(answer: Answer) -> bool:
+    """Whether ``forward`` would have rewritten the sender, had there been room."""
+    return isinstance(answer, NotFound) and answer.reason.endswith(_TOO_LONG)
 
 
 def is_tagged(local: str) -> bool:
