@@ -19,7 +19,7 @@ from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Refresher
 from postvouch.host.srs_secrets import SecretsProblem, fingerprint, read_secrets
 from postvouch.policyd.srs import SRS_ROLES, SRS_VIEWS, Srs
-from postvouch.policyd.tokens import Tokens
+from postvouch.policyd.tokens import Tokens, closed_at_the_end
 from postvouch.srs.tokens import Find, Keep
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
 from postvouch.wire import netstring, socketmap
@@ -173,12 +173,16 @@ def serve(service: daemon.Service) -> int:
     maps = Maps(service.config, srs_of(service.config), names, log, metrics)
     _say_secrets(maps.srs, service.config, log)
 
-    closing: set[asyncio.Task[None]] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def start() -> None:
+        names.start()
+        tasks.add(asyncio.ensure_future(closed_at_the_end(lambda: maps.tokens)))
 
     def reloaded() -> None:
         maps.config, maps.srs = service.config, srs_of(service.config)
         if not maps.tokens.suit(service.config):
-            closing.add(asyncio.ensure_future(maps.tokens.close()))
+            tasks.add(asyncio.ensure_future(maps.tokens.close()))
             maps.tokens = Tokens(service.config, metrics)
         _say_secrets(maps.srs, service.config, log)
         names.reload(service.config)
@@ -201,7 +205,7 @@ def serve(service: daemon.Service) -> int:
                 "postvouch_directory_names": ("Addresses known.", lambda: float(len(names.directory.names))),
                 "postvouch_directory_failures": ("Sources that fail.", lambda: float(len(names.failures))),
             },
-            start=names.start, is_ready=lambda: names.read_once,
+            start=start, is_ready=lambda: names.read_once,
             check=check, reloaded=reloaded, stop=stop,
         )
     )  # fmt: skip

@@ -4,6 +4,9 @@ While the store cannot be asked, or a domain has too many tokens, mail is deferr
 unrewritten. Only a token that the store does not know is refused.
 """
 
+import asyncio
+from collections.abc import Callable
+
 from postvouch.config.schema import Config
 from postvouch.host.metrics import Metrics
 from postvouch.host.shared import SharedUnavailable
@@ -62,6 +65,14 @@ class Tokens:
         if not is_made_of(question.token, sender, question.secrets):
             return "changed", Refused("the store of SRS tokens holds another sender than we put there")
         return "found", Found(sender, f"token, {question.source}")
+
+
+async def closed_at_the_end(tokens: Callable[[], Tokens]) -> None:
+    """Close what is in use when the loop ends, which is when this is cancelled."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await tokens().close()
 
 
 def _store(config: Config) -> Store | None:

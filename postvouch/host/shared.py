@@ -84,8 +84,9 @@ class Shared:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        # Newer versions of the library would try again, slowly, beyond any deadline of ours.
-        retry = Retry(NoBackoff(), 0)  # type: ignore[no-untyped-call,unused-ignore]
+        # Once more and at once, for connections that ended while they were idle; newer versions of the
+        # library would try again slowly, beyond any deadline of ours.
+        retry = Retry(NoBackoff(), 1)  # type: ignore[no-untyped-call,unused-ignore]
         return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry}
 
     def _behind_sentinels(self, options: dict[str, Any]) -> Any:
