@@ -11,7 +11,7 @@ def check(c: Checks) -> None:
     if redis.url and not redis.url.startswith(("redis://", "rediss://", "unix://")):
         c.problem("redis.url must begin with redis://, rediss:// or unix://", "redis.url")
     if redis.url and redis.sentinels:
-        c.problem("redis.url and redis.sentinels: one of them only", "redis.url", "redis.sentinels")
+        c.warning("redis.url has no effect beside redis.sentinels", "redis.url", "redis.sentinels")
     if redis.sentinels and not redis.master:
         c.problem("redis.sentinels without redis.master: whom do they watch?", "redis.sentinels")
     if srs.tokens == "redis" and not redis.used:

@@ -9,37 +9,6 @@ from postvouch.config.kinds import Domain, Duration, Endpoint, SecretPath, Socke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One more source of names, besides the YAML files of map.names and the server of [ldap]."""
-
-    name: str = setting(
-        "",
-        "What map.precedence, messages and the log call it; neither names nor ldap, which are taken.",
-        example='"puppet"',
-        required=True,
-    )
-    type: str = setting(
-        "yaml",
-        "yaml: files like those of map.names, read in the order given, the later one counts. flat: the "
-        'text files that postmap(1) reads, "key value, value". ud-ldap: an export of userdir-ldap, '
-        '"uid: address". fragments: a folder of small YAML files, each of them one exported resource.',
-        choices=("yaml", "flat", "ud-ldap", "fragments"),
-    )
-    files: tuple[str, ...] = setting(
-        (),
-        "Files or globs. {role} and {shorthost} stand for general.role and the first label of "
-        "general.hostname.",
-        example='["/etc/postfix/maps/alias"]',
-        required=True,
-    )
-    section: str = setting(
-        "aliases",
-        "What the lines of flat and ud-ldap files are.",
-        choices=("aliases", "forwards", "domains", "logins", "roles"),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
     """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol."""
 
@@ -48,13 +17,6 @@ class Map:
     names: tuple[str, ...] = setting(
         ("/etc/postvouch/names.d/*.yaml",),
         "YAML files (globs) with aliases, forwards, alias domains and logins; merged in this order.",
-    )
-    source: tuple[Source, ...] = setting((), "More sources, a [[map.source]] table each.")
-    precedence: tuple[str, ...] = setting(
-        (),
-        "Sources by name, those that count first come first: where two name the same address, the first "
-        "wins. Default: names, the [[map.source]] tables in their order, ldap.",
-        example='["names", "ldap"]',
     )
     snapshot: str = setting(
         "/var/lib/postvouch/directory.snapshot",

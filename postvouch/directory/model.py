@@ -51,7 +51,7 @@ class Entry:
 class Part:
     """What one source said when it was last read in full; of several, the first has precedence.
 
-    ``origin`` is the source's name (FILES, LDAP or that of a [[map.source]] table). ``strict``: what is wrong
+    ``origin`` is the source's name (FILES, LDAP). ``strict``: what is wrong
     in it must be mended before any of it is taken; otherwise it costs the entry that is wrong.
     ``read_at`` is seconds since 1970; 0 means never: the source is configured and has not been read yet.
     ``state`` is what the reader of the source wants to find again next time; opaque to everybody else.
