@@ -141,7 +141,8 @@ def test_a_secret_is_replaced_in_three_steps_and_bounces_come_home_all_the_time(
     assert run(["srs", "rotate", "drop", *host]) == 65
     run(["srs", "forward", "mara@far.example", *host])
     old = printed(capsys)
-    assert run(["srs", "rotate", "add", "--dry-run", *host]) == 0
+    assert run(["srs", "rotate", "add", "--dry-run", "--json", *host]) == 0
+    assert len(json.loads(capsys.readouterr().out)["fingerprints"]) == 2
     assert file.read_text() == "the first\n"
     assert run(["srs", "rotate", "add", *host]) == 0
     assert file.stat().st_mode & 0o777 == 0o640

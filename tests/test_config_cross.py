@@ -103,6 +103,9 @@ PROBLEMS = [
     ('[map]\nnames = ["names.d/*.yaml"]\n', "2: map.names"),
     ('[map]\nsnapshot = "x"\n', "2: map.snapshot"),
     ('[redis]\nurl = "http://x.example"\n', "2: redis.url must begin"),
+    ('[redis]\nsentinels = ["x.example:26379"]\nmaster = ""\n', "2: redis.sentinels without redis.master"),
+    ('[srs]\ntokens = "redis"\n', '2: srs.tokens = "redis" needs redis.url or redis.sentinels'),
+    ('[srs]\ntokens = "file"\ntoken_file = "x"\n', '3: srs.token_file: "x" is no absolute path'),
     (KEY.format("a") + KEY.format("A"), "5: a second key for A._domainkey.our.example"),
     ('[[sign.key]]\ndomain = "our.example"\n' * 2, "3: a second managed table of our.example"),
     (KEY.format("a") + 'authors = [\n"our.example",\n"bob@",\n]\n', "7: sign.key.authors: "),
@@ -128,6 +131,12 @@ def test_two_settings_that_cannot_be_together_are_a_problem(texts, text, expecte
 
 
 WARNINGS = [
+    (
+        '[redis]\nurl = "redis://x.example"\nsentinels = ["x.example:26379"]\n',
+        "2: redis.url has no effect beside redis.sentinels",
+    ),
+    (OURS + '[srs]\ntokens = "file"\n', '5: srs.tokens = "file" on role srs: a bounce that comes to another'),
+    (OURS + '[redis]\nurl = "redis://x.example"\n', '5: srs.tokens = "off": senders too long for SRS leave'),
     ('[postfix]\nsign_default_action = "accept"\n', '2: postfix.sign_default_action = "accept": while'),
     ("", "0: general.role is not set"),
     ('[general]\nrole = "relay"\ndomains = ["our.example"]\n', "2: role relay without a [[sign.key]]"),

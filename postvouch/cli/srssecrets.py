@@ -48,7 +48,8 @@ def status(path: Path | None, as_json: bool) -> None:
 @click.argument("step", type=click.Choice(("add", "use", "drop")))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @output.config_option
-def rotate(step: str, dry_run: bool, path: Path | None) -> None:
+@output.json_option
+def rotate(step: str, dry_run: bool, path: Path | None, as_json: bool) -> None:
     """Replace the secret in three steps, each on one host, whose file then goes to all others.
 
     add: a new secret that only verifies. use: the newest one signs from now on; only when all hosts have it.
@@ -83,7 +84,13 @@ def rotate(step: str, dry_run: bool, path: Path | None) -> None:
             write_secrets(file, after)
         except OSError as error:
             raise output.Failure(output.UNAVAILABLE, f"{file}: {error.strerror}") from None
-    output.line(f"{'would be' if dry_run else 'is'} now in {file}: {', '.join(map(fingerprint, after))}")
+    prints = [fingerprint(each) for each in after]
+    if as_json:
+        output.print_json(
+            {"file": file, "step": step, "dry_run": dry_run, "fingerprints": prints, "next": then}
+        )
+        return
+    output.line(f"{'would be' if dry_run else 'is'} now in {file}: {', '.join(prints)}")
     output.line(f"next: {then}")
 
 

@@ -123,7 +123,7 @@ def _needed(config: Config, name: str) -> bool:
         return role in ("mx", "srs", "single")
     if name == "ldap.password_file":
         return bool(config.ldap.uri)
-    return name != "redis.password_file" or bool(config.redis.url)
+    return name != "redis.password_file" or config.redis.used
 
 
 def _place(gathered: Gathered, name: str, index: int) -> Where | None:
