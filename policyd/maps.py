@@ -67,7 +67,7 @@ class Maps:
             self._tell("", "", Unavailable(str(error)), begun)
             return netstring.encode(socketmap.format_reply("PERM", str(error)))
         answer = self.lookup(query.map, query.key)
-        if isinstance(answer, Found | NotFound | Unavailable | Refused):
+        if isinstance(answer, _ANSWERS):
             return self._said_of(query, answer, begun)
         return self._later(query, answer, begun)
 
@@ -75,10 +75,11 @@ class Maps:
         return self._said_of(query, await answer, begun)
 
     def _said_of(self, query: socketmap.Query, answer: Answer, begun: float) -> bytes:
-        answer = socketmap.sayable(answer)
-        octets = netstring.encode(socketmap.format_answer(answer))
+        octets = socketmap.format_answer(answer)
+        if octets.startswith(b"TEMP"):
+            answer = socketmap.sayable(answer)  # the reason why a value cannot be said
         self._tell(query.map, query.key, answer, begun)
-        return octets
+        return netstring.encode(octets)
 
     def lookup(self, name: str, key: str) -> Answer | Awaitable[Answer]:
         """The answer of the map ``name`` for a key as Postfix wrote it."""
@@ -88,7 +89,7 @@ class Maps:
             return NotFound(f"a key of more than {MAX_KEY} characters")
         if name in SRS_VIEWS:
             answer = self.srs.ask(role, name, key, today=int(time.time() // 86400))
-            return self.tokens.answer(answer) if isinstance(answer, Keep | Find) else answer
+            return self.tokens.answer(answer) if isinstance(answer, (Keep, Find)) else answer
         directory = self._names.directory
         answer = resolve.lookup(directory, role, name, key, nexthop=config.map.forward_transport)
         if not isinstance(answer, NotFound) or name not in resolve.VIEWS.get(role, ()):
@@ -100,8 +101,11 @@ class Maps:
 
     def _word(self, name: str, answer: Answer) -> str:
         """What metrics call it: "stale" is what was found in names older than map.soft_age."""
-        stale = isinstance(answer, Found) and name in resolve.MAPS
-        if stale and self._names.age_s() > self.config.map.soft_age:
+        if (
+            isinstance(answer, Found)
+            and name in resolve.MAPS
+            and self._names.age_s() > self.config.map.soft_age
+        ):
             return "stale"
         return _WORDS[type(answer)]
 
@@ -109,6 +113,8 @@ class Maps:
         """Count every lookup; write only what an admin would look for, or all of them with log.debug."""
         seconds = time.monotonic() - begun
         self._metrics.request(name, self._word(name, answer), seconds)
+        if seconds <= SLOW_S and not self._log.debugging and isinstance(answer, (Found, NotFound)):
+            return
         if isinstance(answer, Refused):
             self._line(name, key, answer.reason, "refused", seconds)
         elif isinstance(answer, Unavailable) and self._is_news(f"{name}: {answer.reason}", begun):
@@ -137,6 +143,8 @@ class Maps:
         self._said[reason] = _Said(now)
         return True
 
+
+_ANSWERS = (Found, NotFound, Unavailable, Refused)  # a tuple is looked through faster than a union
 
 _WORDS: dict[type, str] = {
     Found: "found",

@@ -72,7 +72,7 @@ THIRD_PARTY = {
     "dns": {"host/dns"},
     "idna": {"values/"},
     "ldap3": {"directory/ldapconnect.py"},
-    "prometheus_client": {"host/metrics.py"},
+    "prometheus_client": {"host/metrics.py", "host/tally.py"},
     "redis": {"host/shared.py"},
     "rich": {"cli/"},
     "sdnotify": {"host/process.py"},

@@ -20,6 +20,8 @@ from prometheus_client.exposition import start_http_server
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from postvouch.host.tally import Tally
+
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MAX_WORDS = 50
 """Different words that one label may take before the rest is "other"."""
@@ -77,7 +79,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._words: dict[str, _Words] = {}
         self._told: dict[tuple[str, str], Counter] = {}
-        self._asked: dict[tuple[str, str], Counter] = {}
+        self._asked: set[tuple[str, str]] = set()
         if directory is not None:
             # The library reads the variable when it opens a file and takes the class when a metric is made;
             # setting both here spares us the rule "set it before the first import anywhere".
@@ -95,10 +97,6 @@ class Metrics:
             ("daemon", "action", "code"),
             registry=home,
         )
-        self._requests = Counter(
-            "postvouch_requests", "Lookups and policy requests by table and answer.",
-            ("daemon", "table", "answer"), registry=home,
-        )  # fmt: skip
         self._results = Counter(
             "postvouch_results",
             "Results of SPF, DKIM, ARC and DMARC.",
@@ -127,12 +125,17 @@ class Metrics:
             "postvouch_bugs", "Faults of ours, each with its traceback in the log.", **me
         ).labels(daemon)
         self._deaths = Counter("postvouch_worker_deaths", "Workers that ended unasked.", **me).labels(daemon)
-        self._seconds = Histogram(
-            "postvouch_seconds",
-            "From the last octet of a message or request to our answer.",
-            buckets=SECONDS,
-            **me,
-        ).labels(daemon)
+        self._tally = Tally(daemon, SECONDS)
+        self._seconds: Any = self._tally
+        if directory is None:
+            self._registry.register(self._tally)
+        else:
+            self._seconds = Histogram(
+                "postvouch_seconds",
+                "From the last octet of a message or request to our answer.",
+                buckets=SECONDS,
+                **me,
+            ).labels(daemon)
         # Only the process that is reloaded sets these two: "livesum" is its value, whatever workers do.
         alone: Any = {**me, "multiprocess_mode": "livesum"}
         self._config_ok = Gauge(
@@ -156,15 +159,17 @@ class Metrics:
         self._seconds.observe(seconds)
 
     def request(self, table: str, answer: str, seconds: float) -> None:
-        """Count one lookup or policy request: the table or check that was asked, the word we answered."""
-        counter = self._asked.get((table, answer))
-        if counter is None:
+        """Count one lookup or policy request: the table or check that was asked, the word we answered.
+
+        For daemons of one process and one thread that answers.
+        """
+        if (table, answer) not in self._asked:
             words = self._word("table", table), self._word("answer", answer)
-            counter = self._requests.labels(self._daemon, *words)
-            if words == (table, answer):
-                self._asked[table, answer] = counter
-        counter.inc()
-        self._seconds.observe(seconds)
+            if words == (table, answer):  # and so one of a bounded number
+                self._asked.add(words)
+            table, answer = words
+        self._tally.count(table, answer)
+        self._tally.observe(seconds)
 
     def results(self, facts: Iterable[tuple[str, str]], code: str = "") -> None:
         """Count what a decision's facts say: spf, dkim, arc and dmarc by the first word of each, and would

@@ -96,8 +96,8 @@ def split_mailbox(text: str, *, odd_dots: bool = False) -> tuple[str, str]:
     found = (_ODD_MAILBOX if odd_dots else _MAILBOX).fullmatch(text)
     if found is None:
         raise AddressError("not local-part@domain")
-    local = found["local"]
-    return _checked_local(_unquote(local) if local.startswith('"') else local), found["domain"]
+    local, domain = found.group("local", "domain")
+    return _checked_local(_unquote(local) if local[0] == '"' else local), domain
 
 
 def parse_address(text: str) -> Address:

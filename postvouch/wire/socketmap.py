@@ -6,8 +6,7 @@ there being no such address.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 from postvouch.values.answer import Answer, Found, NotFound, Refused, Unavailable
 from postvouch.wire.fault import ProtocolError
@@ -33,8 +32,7 @@ _USUAL = 1000  # shorter ones, nearly all, need no closer look
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One question: the map's name and the key as Postfix wrote it, which may hold anything but a meaning.
 
     Octets that are not UTF-8 are surrogates (``surrogateescape``); blanks, NUL and line ends are kept.
@@ -71,9 +69,10 @@ def sayable(answer: Answer) -> Answer:
 
 def format_answer(answer: Answer) -> bytes:
     """Write an answer; never raises. What is not ``sayable`` is TEMP."""
-    match sayable(answer):
-        case Found(value):
-            return b"OK " + value.encode("utf-8", "surrogateescape")
+    said = sayable(answer)
+    if isinstance(said, Found):
+        return b"OK " + said.value.encode("utf-8", "surrogateescape")
+    match said:
         case NotFound() | Refused():
             return b"NOTFOUND "
         case Unavailable(reason):
