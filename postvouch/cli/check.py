@@ -167,22 +167,27 @@ def _suffixes(config: Config, report: Report, main: Where, notes: Notes) -> None
 
 
 def _names(config: Config, main: Where, notes: Notes) -> None:
-    from postvouch.directory import files
+    from postvouch.directory import sources
     from postvouch.directory.compile import compile_directory
-    from postvouch.directory.model import Rules
+    from postvouch.host.gather import rules_of
 
-    part, found = files.read(config.map.names, config.general.domains, now=time.time())
-    rules = Rules(delimiter=config.map.recipient_delimiter, max_targets=config.map.max_targets)
-    compiled = compile_directory((part,), rules=rules) if not config.ldap.uri else None
-    for each in (*found, *(compiled.problems if compiled else ())):
+    readings = sources.read_files(config, now=time.time())
+    parts = [reading.part for reading in readings if reading.part is not None]
+    found = [problem for reading in readings for problem in reading.problems]
+    if len(parts) == len(readings) and not config.ldap.uri:  # else much would seem to be missing
+        found += compile_directory(parts, rules=rules_of(config)).problems
+    for each in found:
         file, colon, number = each.source.rpartition(":")
         where = Where(file, int(number)) if colon and number.isdecimal() else Where(each.source, 0)
         (notes.problem if each.fatal else notes.warning)(where, each.text)
-    for name in dict.fromkeys(path for pattern in config.map.names for path in sorted(glob(pattern))):
+    patterns = (*config.map.names, *(path for source in config.map.source for path in source.files))
+    for name in dict.fromkeys(
+        path for pattern in sources.placed(config, patterns) for path in sorted(glob(pattern))
+    ):
         if hidden_from_daemons(name):
             notes.problem(Where(name, 0), closed_to_daemons(name).removeprefix(f"{name}: "))
-    if not part.entries and not config.ldap.uri:
-        notes.warning(main, f"no names: nothing matches {', '.join(config.map.names)}, and there is no LDAP")
+    if len(parts) == len(readings) and not any(part.entries for part in parts) and not config.ldap.uri:
+        notes.warning(main, f"no names: nothing matches {', '.join(patterns)}, and there is no LDAP")
 
 
 def _print(report: Report, problems: list[Problem], warnings: list[Problem]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postvouch.config.schema import Config
-from postvouch.directory import snapshot
+from postvouch.directory import snapshot, sources
 from postvouch.directory.model import Directory, Part
 from postvouch.host.gather import gather
 
@@ -25,7 +25,7 @@ def known_names(config: Config) -> Known:
         parts = snapshot.read(Path(config.map.snapshot)).parts
     except snapshot.SnapshotError:
         gathered = gather(config, (), now=time.time())
-        via = f"names files {', '.join(config.map.names)}"
+        via = f"names files {', '.join(sources.placed(config, config.map.names))}"
         return Known(directory=gathered.compiled.directory, parts=gathered.parts, via=via)
     directory = snapshot.load(Path(config.map.snapshot))
     return Known(directory=directory, parts=parts, via=f"snapshot {config.map.snapshot}")

@@ -132,7 +132,7 @@ def _configuration() -> Page:
     page.verbatim(_EXAMPLE)
     page.heading("NAMES FILES")
     page.paragraphs(
-        "The files of map.names are YAML, with up to four sections. Several files are merged. A name without "
+        "The files of map.names are YAML, with up to five sections. Several files are merged. A name without "
         "@ is in the first domain of general.domains."
     )
     page.verbatim(_NAMES)

@@ -95,15 +95,16 @@ def _wanted(config: Config, path: Path | None, role: str, queue_dir: str) -> Wir
 
 
 def _alias_domains(config: Config) -> frozenset[str]:
-    """The domains that the names files fold into others; main.cf must name those nowhere else."""
-    from postvouch.directory import files
+    """The domains that the files fold into others; main.cf must name those nowhere else."""
+    from postvouch.directory import sources
     from postvouch.directory.model import Kind
 
-    part, problems = files.read(config.map.names, config.general.domains, now=time.time())
-    fatal = [str(each) for each in problems if each.fatal]
+    readings = sources.read_files(config, now=time.time())
+    fatal = [str(each) for reading in readings for each in reading.problems if each.fatal]
     if fatal:
         raise output.Failure(output.CONFIG, "\n".join(fatal))
-    return frozenset(each.name for each in part.entries if each.kind is Kind.DOMAIN and each.values)
+    entries = (entry for reading in readings if reading.part for entry in reading.part.entries)
+    return frozenset(each.name for each in entries if each.kind is Kind.DOMAIN and each.values)
 
 
 def _print(wanted: Wiring) -> None:

@@ -5,7 +5,7 @@ Holes and dead ends are problems (no daemon starts); what may be meant is a warn
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from postvouch.config import crosskeys, crossshared, crossverdict
+from postvouch.config import crosskeys, crossnames, crossshared, crossverdict
 from postvouch.config.checks import HOST, Checks
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
@@ -25,8 +25,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     crosskeys.check(checks)
     _signing(checks)
     _away(checks)
-    _names(checks)
-    _sources(checks)
+    crossnames.check(checks)
     _srs(checks)
     _sockets(checks)
     crossshared.check(checks)
@@ -149,44 +148,6 @@ def _away(c: Checks) -> None:
             'postfix.sign_default_action = "accept": while postvouch-sign is away mail leaves unsigned; '
             '"postvouch unsigned" says which',
             "postfix.sign_default_action",
-        )
-
-
-def _names(c: Checks) -> None:
-    names = c.config.map
-    if names.soft_age >= names.hard_age:
-        c.problem("map.soft_age must be shorter than map.hard_age", "map.soft_age", "map.hard_age")
-    if names.refresh >= names.soft_age:
-        c.warning(
-            "map.refresh is not shorter than map.soft_age: every snapshot grows old",
-            "map.refresh",
-            "map.soft_age",
-        )
-    if c.config.dns.timeout > c.config.dns.message_timeout:
-        c.problem("dns.timeout is longer than dns.message_timeout", "dns.timeout", "dns.message_timeout")
-
-
-def _sources(c: Checks) -> None:
-    ldap = c.config.ldap
-    if not ldap.uri:
-        return
-    if not all(uri.startswith(("ldap://", "ldaps://", "ldapi://")) for uri in ldap.uris):
-        c.problem("ldap.uri must begin with ldap:// or ldaps://", "ldap.uri")
-    if not ldap.base:
-        c.problem("ldap.uri without ldap.base: where is to be searched?", "ldap.uri", "ldap.base")
-    if ldap.starttls and all(uri.startswith("ldaps:") for uri in ldap.uris):
-        c.problem(
-            "ldap.starttls is for ldap:// only: ldaps:// is encrypted from the start",
-            "ldap.starttls",
-            "ldap.uri",
-        )
-    if ldap.bind_dn and not ldap.password_file:
-        c.problem("ldap.bind_dn without ldap.password_file", "ldap.bind_dn", "ldap.password_file")
-    if ldap.password_file and not ldap.starttls and any(uri.startswith("ldap:") for uri in ldap.uris):
-        c.warning(
-            "ldap.password_file over ldap:// without starttls: the password is sent in clear",
-            "ldap.uri",
-            "ldap.starttls",
         )
 
 

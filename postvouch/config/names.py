@@ -9,6 +9,37 @@ from postvouch.config.kinds import Domain, Duration, Endpoint, SecretPath, Socke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One more source of names, besides the YAML files of map.names and the server of [ldap]."""
+
+    name: str = setting(
+        "",
+        "What map.precedence, messages and the log call it; neither names nor ldap, which are taken.",
+        example='"puppet"',
+        required=True,
+    )
+    type: str = setting(
+        "yaml",
+        "yaml: files like those of map.names, the later one counts. flat: text files as postmap(1) and "
+        'newaliases(1) read them, "name address, address". ud-ldap: an export of userdir-ldap, '
+        '"uid: address"; people edit it, so a bad line costs that line only, and none may take what is '
+        "somebody else's. fragments: folders of small YAML files, each of them one exported resource.",
+        choices=("yaml", "flat", "ud-ldap", "fragments"),
+    )
+    files: tuple[str, ...] = setting(
+        (),
+        "Files or globs; for fragments, folders. {role} and {shorthost} as in map.names.",
+        example='["/etc/postfix/maps/alias"]',
+        required=True,
+    )
+    section: str = setting(
+        "",
+        "What the lines of flat and ud-ldap files are. Default: aliases for flat, forwards for ud-ldap.",
+        choices=("", "aliases", "forwards", "domains", "logins", "roles"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Map:
     """postvouch-map: aliases, forwards, alias domains, owners and SRS over Postfix's socketmap protocol."""
 
@@ -16,7 +47,30 @@ class Map:
     metrics: Endpoint = kinds.metrics(9473)
     names: tuple[str, ...] = setting(
         ("/etc/postvouch/names.d/*.yaml",),
-        "YAML files (globs) with aliases, forwards, alias domains and logins; merged in this order.",
+        "YAML files (globs) with aliases, forwards, alias domains, logins and roles; merged in this order, "
+        "the later counts. {role} and {shorthost} stand for general.role and the first label of "
+        "general.hostname; such a file need not be there.",
+    )
+    namespace: str = setting(
+        "",
+        'Where data files of Hiera hold the sections: with "profile::mail", profile::mail::aliases is '
+        "aliases, and keys of other modules are passed over.",
+        example='"profile::mail"',
+    )
+    source: tuple[Source, ...] = setting((), "More sources, a [[map.source]] table each.")
+    precedence: tuple[str, ...] = setting(
+        (),
+        "Sources by name; where two name the same address, the first wins. Those left out follow. Default: "
+        "names, the [[map.source]] tables in their order, ldap.",
+        example='["names", "ldap"]',
+    )
+    allowed_targets: tuple[Domain, ...] = setting(
+        (),
+        "The only domains, and all below them, besides our own, to which a name may lead. Empty: any.",
+        example='["gmail.com", "riseup.net"]',
+    )
+    denied_targets: tuple[Domain, ...] = setting(
+        (), "Domains, and all below them, to which no name may lead: such a target is left out, and told."
     )
     snapshot: str = setting(
         "/var/lib/postvouch/directory.snapshot",

@@ -25,6 +25,7 @@ from postvouch.directory.model import (
 )  # fmt: skip
 from postvouch.values.address import AddressError
 from postvouch.values.answer import Unavailable
+from postvouch.values.domain import domain_or_nothing, owned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,8 @@ class _Work:
         if domain not in self.domains:
             self._say(entry.source, f"{entry.name}: {domain} is not one of our domains", strict)
             return
-        targets = tuple(dict.fromkeys(self._target(t) for t in entry.values if not self._is_srs(entry, t)))
+        kept = (t for t in entry.values if not self._is_srs(entry, t) and not self._is_barred(entry, t))
+        targets = tuple(dict.fromkeys(map(self._target, kept)))
         outward = any(domain_of(t) not in self.domains for t in targets)
         if self.domains[domain] != domain and (outward or entry.kind is Kind.FORWARD):
             where = f"put it in {self.domains[domain]}"
@@ -143,6 +145,21 @@ class _Work:
         self._say(
             entry.source, f"{target}, a target of {entry.name}, is an SRS address of ours; left out", False
         )
+        return True
+
+    def _is_barred(self, entry: Entry, target: str) -> bool:
+        """Whether mail may not be forwarded to that domain; then it is told."""
+        allowed, denied = self.rules.allowed_targets, self.rules.denied_targets
+        if not (allowed or denied) or domain_of(target) in self.domains:
+            return False
+        domain = domain_or_nothing(domain_of(target))
+        if owned(domain, denied):
+            reason = "is in map.denied_targets"
+        elif allowed and not owned(domain, allowed):
+            reason = "is not in map.allowed_targets"
+        else:
+            return False
+        self._say(entry.source, f"{target}, a target of {entry.name}, {reason}; left out", False)
         return True
 
     def _other_holder(self, key: str, targets: tuple[str, ...]) -> str:

@@ -79,11 +79,13 @@ class Problem:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """The settings that decide how names are read (map.recipient_delimiter, map.max_targets, srs.domain and
-    srs.unproven_domain)."""
+    srs.unproven_domain, map.allowed_targets, map.denied_targets)."""
 
     delimiter: str = "+"
     max_targets: int = 1000
     srs_domains: frozenset[str] = frozenset()
+    allowed_targets: frozenset[str] = frozenset()
+    denied_targets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def dump(directory: Directory) -> bytes:
             directory.rules.delimiter,
             directory.rules.max_targets,
             sorted(directory.rules.srs_domains),
+            sorted(directory.rules.allowed_targets),
+            sorted(directory.rules.denied_targets),
         ],
         "tables": places,
     }
@@ -56,7 +58,8 @@ def load(data: memoryview, *, verified_at: float) -> Directory:
         at, size = rest["tables"][name]
         return data[begin + at : begin + at + size]
 
-    delimiter, max_targets, srs_domains = rest["rules"]
+    delimiter, max_targets, *domains = rest["rules"]
+    srs_domains, allowed, denied = (frozenset(each) for each in (*domains, (), ())[:3])
     return Directory(
         domain=rest["domain"],
         domains=rest["domains"],
@@ -66,7 +69,13 @@ def load(data: memoryview, *, verified_at: float) -> Directory:
         roles=Table(octets("roles"), _list),
         loops=rest["loops"],
         dead=frozenset(rest["dead"]),
-        rules=Rules(delimiter=delimiter, max_targets=max_targets, srs_domains=frozenset(srs_domains)),
+        rules=Rules(
+            delimiter=delimiter,
+            max_targets=max_targets,
+            srs_domains=srs_domains,
+            allowed_targets=allowed,
+            denied_targets=denied,
+        ),
         verified_at=verified_at,
     )
 

@@ -55,6 +55,8 @@ def rules_of(config: Config) -> Rules:
         delimiter=config.map.recipient_delimiter,
         max_targets=config.map.max_targets,
         srs_domains=frozenset(filter(None, (config.srs.domain, config.srs.unproven_domain))),
+        allowed_targets=frozenset(config.map.allowed_targets),
+        denied_targets=frozenset(config.map.denied_targets),
     )
 
 
