@@ -47,6 +47,23 @@ PROBLEMS = [
     ('[sign]\noversign_headers = ["to"]\n', "2: no list of headers holds from"),
     ('[map]\nsoft_age = "3d"\nhard_age = "2d"\n', "2: map.soft_age must be shorter"),
     ('[dns]\ntimeout = "30s"\n', "2: dns.timeout is longer"),
+    ('[[map.source]]\nname = "ldap"\nfiles = ["/x"]\n', '1: map.source.name: "ldap" is taken'),
+    ('[[map.source]]\nname = "A b"\nfiles = ["/x"]\n', '1: map.source.name: "A b" is no word'),
+    ('[[map.source]]\nname = "a"\nfiles = ["x"]\n', '1: map.source.files: "x" is no absolute path'),
+    (
+        '[[map.source]]\nname = "a"\nfiles = ["/{rolle}"]\n',
+        '1: map.source.files: "/{rolle}": {rolle} stands for',
+    ),
+    ('[map]\nnames = ["/{host}.yaml"]\n', '2: map.names: "/{host}.yaml": {host} stands for nothing'),
+    (
+        '[[map.source]]\nname = "a"\nfiles = ["/x"]\n[[map.source]]\nname = "a"\nfiles = ["/y"]\n',
+        '4: a second map.source named "a"',
+    ),
+    ('[map]\nprecedence = ["puppet"]\n', '2: map.precedence: no source is named "puppet"'),
+    (
+        '[map]\nallowed_targets = ["x.example"]\ndenied_targets = ["x.example"]\n',
+        "3: x.example in map.allowed_targets and map.denied_targets",
+    ),
     ('[sign]\nmetrics = "127.0.0.1:9471"\n', "2: sign.metrics and verify.metrics are the same"),
     (
         '[map]\nsocket = "unix:/run/a"\n[policy]\nsocket = "unix:/run/a"\n',

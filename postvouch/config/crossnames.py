@@ -71,8 +71,6 @@ def _precedence(c: Checks) -> None:
     for name in dict.fromkeys(order):
         if name not in known:
             c.problem(f'map.precedence: no source is named "{name}"', "map.precedence", "map.source")
-        elif order.count(name) > 1:
-            c.problem(f'map.precedence names "{name}" twice', "map.precedence")
     if "ldap" in order and not c.config.ldap.uri:
         c.warning('map.precedence names "ldap", but ldap.uri is not set', "map.precedence", "ldap.uri")
 

@@ -18,9 +18,11 @@ from postvouch.directory.model import Part, Problem
 LONGEST_FORWARD = 200
 """Characters that userdir-ldap lets a forward have; what is longer did not come from there."""
 
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
-_KEY = re.compile(rf'((?:{_QUOTED}|[^\s":]|"|:(?!\s|$))++):?(?:\s+|$)')
-_VALUE = re.compile(rf'(?:{_QUOTED}|[^\s,"]|")++')
+# What is never closed is quoted to the end: so nothing is looked at twice.
+_QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\\?$)'
+_KEY = re.compile(rf'((?:{_QUOTED}|[^\s":]|:(?!\s|$))++):?(?:\s+|$)')
+_VALUE = re.compile(rf'(?:{_QUOTED}|[^\s,"])++')
+_NO_NAME = ("|", "/", ":", '"|', '"/', '":')
 
 
 def read(
@@ -60,6 +62,10 @@ def _lines(path: Path, octets: bytes, section: str, lines: Lines) -> Iterator[Li
             lines.doubt(source, f"{key}: needs an address or a list of addresses")
         elif not lines.strict and len(text) > LONGEST_FORWARD + len(key):
             lines.doubt(source, f"{key}: longer than {LONGEST_FORWARD} characters; left out")
+        elif bad := [each for each in values if each.startswith(_NO_NAME) and "@" not in each]:
+            lines.doubt(
+                source, f"{key}: {bad[0]!r} is no address: commands, files and :include: are not taken"
+            )
         else:
             yield Line(key, tuple((value, source) for value in values), source)
 
