@@ -20,7 +20,9 @@ def test_what_is_shown_is_what_prometheus_client_would_show(told: list[tuple[str
     for table, answer, seconds in told:
         asked.labels("map", table, answer).inc()
         took.observe(seconds)
-        tally.count(table, answer)
+        tally.answered((table, answer), seconds)
+    for seconds in (0.05, 4.0):
+        took.observe(seconds)
         tally.observe(seconds)
     assert _samples(ours) == _samples(theirs)
 

@@ -71,6 +71,9 @@ def expand(directory: Directory, key: str, *, through_forwards: bool) -> tuple[s
     ``through_forwards``: on to the addresses outside; otherwise to the forwards of ours that lead there.
     Unavailable for a loop, too deep a nesting or too many targets.
     """
+    targets = directory.names[key].targets
+    if len(targets) == 1 and not directory.is_ours(targets[0]):  # nearly all names: no walk needed
+        return targets
     walk = _Walk(directory, through_forwards)
     walk.visit(key, ())
     if walk.failure:

@@ -163,13 +163,12 @@ class Metrics:
 
         For daemons of one process and one thread that answers.
         """
-        if (table, answer) not in self._asked:
-            words = self._word("table", table), self._word("answer", answer)
-            if words == (table, answer):  # and so one of a bounded number
-                self._asked.add(words)
-            table, answer = words
-        self._tally.count(table, answer)
-        self._tally.observe(seconds)
+        pair = (table, answer)
+        if pair not in self._asked:
+            pair = (self._word("table", table), self._word("answer", answer))
+            if pair == (table, answer):  # and so one of a bounded number
+                self._asked.add(pair)
+        self._tally.answered(pair, seconds)
 
     def results(self, facts: Iterable[tuple[str, str]], code: str = "") -> None:
         """Count what a decision's facts say: spf, dkim, arc and dmarc by the first word of each, and would

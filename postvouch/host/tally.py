@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 class Tally:
     """How often each pair of words came, and how long the answers took.
 
-    ``count`` and ``observe`` belong to one thread; any may ``collect``, and then sees all that is over.
+    ``answered`` and ``observe`` belong to one thread; any may ``collect``, and then sees all that is over.
     ``bounds``: of the buckets of the histogram, ascending, in seconds.
     """
 
@@ -26,13 +26,14 @@ class Tally:
         self._buckets = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
 
-    def count(self, table: str, answer: str) -> None:
-        """One more; how many different words there are is bounded by the caller."""
-        pair = (table, answer)
+    def answered(self, pair: tuple[str, str], seconds: float) -> None:
+        """One more (table, answer), which took so long; the caller bounds how many different ones come."""
         self._times[pair] = self._times.get(pair, 0) + 1
+        self._buckets[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
 
     def observe(self, seconds: float) -> None:
-        """One answer took so long."""
+        """Something else took so long."""
         self._buckets[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
