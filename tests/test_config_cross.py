@@ -59,6 +59,10 @@ PROBLEMS = [
         '[[map.source]]\nname = "a"\nfiles = ["/x"]\n[[map.source]]\nname = "a"\nfiles = ["/y"]\n',
         '4: a second map.source named "a"',
     ),
+    (
+        '[[map.source]]\nname = "db"\ntype = "ud-ldap"\nfiles = ["/x"]\nsection = "roles"\n',
+        '1: map.source.section: "roles" is not for people to edit',
+    ),
     ('[map]\nprecedence = ["puppet"]\n', '2: map.precedence: no source is named "puppet"'),
     (
         '[map]\nallowed_targets = ["x.example"]\ndenied_targets = ["x.example"]\n',

@@ -52,6 +52,9 @@ def _faults(source: Source) -> list[str]:
 
 
 def _section(c: Checks, source: Source, where: Where) -> None:
+    if source.type == "ud-ldap" and source.section not in ("", "aliases", "forwards"):
+        text = f'map.source.section: "{source.section}" is not for people to edit; put it in a file of yours'
+        c.notes.problem(where, f'{text} (type = "flat" or "yaml")')
     if source.section and source.type not in ("flat", "ud-ldap"):
         c.notes.warning(where, f'map.source.section has no effect with type = "{source.type}"')
 
