@@ -13,7 +13,7 @@ from lab.engine import STATE, Engine, EngineError, FileIn, find
 from lab.images import base, digest, host_image, our_image, say
 from lab.lab import Lab
 from lab.package import package
-from lab.topology import HOSTS, OURS, VERIFIER, Topology, zone
+from lab.topology import HOSTS, OURS, VERIFIER, Topology, role, zone
 
 BOOT = 60
 LABEL = "pvlab"
@@ -108,6 +108,8 @@ def build(engine: Engine, release: str, host_image: str, our_image: str, label: 
         "srs": (25,),
         "submission": (465, 587),
         "relay": (25,),
+        "mx2": (25,),
+        "srs2": (25,),
         "sender": (25,),
         "sink": (25,),
         VERIFIER: (25,),
@@ -173,7 +175,7 @@ def _keys(lab: Lab) -> dict[str, str]:
             records[name] = _set_up(lab, name, *nameservers.primary(lab.topology))
             return ""
         lab.engine.put(lab.topology.container(name), ours.files(name, lab.topology, secret))
-        if name != "mx":
+        if role(name) != "mx":
             records[name] = lab.sh(name, ours.key_script(name)).out
         return ""
 

@@ -33,7 +33,7 @@ def tell_one(lab: Lab, scene: Letter) -> bool:
 def demo(release: str) -> int:
     """All of it; the exit code."""
     began = time.monotonic()
-    print(f"postvouch on Debian {release}: four Postfix hosts of ours, a stranger, the world's big mailbox.")
+    print(f"postvouch on Debian {release}: six Postfix hosts of ours, a stranger, the world's big mailbox.")
     print("The first run builds images and the package; later ones use them again.", flush=True)
     try:
         lab = up(release)

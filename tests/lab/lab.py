@@ -14,9 +14,9 @@ from email.message import EmailMessage
 from io import BytesIO
 
 from lab.engine import STATE, Done, Engine
-from lab.topology import HOSTS, OURS, VERIFIER, Topology
+from lab.topology import HOSTS, OURS, VERIFIER, Topology, role
 
-# Two cores carry a dozen hosts; more at once only makes each slower.
+# Two cores carry some dozen hosts; more at once only makes each slower.
 AT_ONCE = 4
 MAILDIR = "/var/mail/lab/all"
 DAEMONS = {
@@ -27,7 +27,7 @@ DAEMONS = {
 }
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 KEEPERS = ("sender", "sink")
-MAIL_HOSTS = ("sender", "sink", "ldap", VERIFIER, *OURS)
+MAIL_HOSTS = ("sender", "sink", "ldap", "redis", VERIFIER, *OURS)
 
 
 class LetterFailed(AssertionError):
@@ -186,11 +186,13 @@ class Lab:
             script = f"find {queues} -type f 2>/dev/null | grep -q . && postsuper -d ALL >/dev/null 2>&1; "
             if host in KEEPERS:
                 script += f"rm -rf {MAILDIR}; "
-            if units := " ".join(f"postvouch-{daemon}" for daemon in DAEMONS.get(host, ())):
+            if units := " ".join(f"postvouch-{daemon}" for daemon in DAEMONS.get(role(host), ())):
                 # Already running is nothing to do; one that failed is started all the same.
-                script += f"systemctl reset-failed {units}; systemctl start {units}; "
+                script += f"systemctl reset-failed {units}; systemctl start {units} postfix; "
             if host == "ldap":
                 script += "systemctl start lab-slapd; "
+            if host == "redis":
+                script += "systemctl start lab-redis; "
             return self.sh(host, script + "true").text
 
         self.each(MAIL_HOSTS, one)

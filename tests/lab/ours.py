@@ -1,9 +1,9 @@
-"""Our four hosts: their configuration as an admin would write it, and the commands that put it to work."""
+"""Our hosts: their configuration as an admin would write it, and the commands that put it to work."""
 
 from lab.engine import ROOT, FileIn
 from lab.people import BASE, YAML
 from lab.strangers import QUICK
-from lab.topology import SELECTOR, Topology, fqdn
+from lab.topology import FORWARDERS, SELECTOR, Topology, fqdn, role
 
 OWN = '["our.example", "old.example"]'
 DIRECTORY = f"""
@@ -12,6 +12,15 @@ uri = "ldap://ldap.our.example"
 base = "{BASE}"
 filter = "(|(objectClass=labAccount)(objectClass=labForward)(objectClass=labRole))"
 timeout = "3s"
+"""
+# What hosts share: the tokens of senders that are too long, and how much a login has sent.
+SHARED = f"""
+[redis]
+url = "redis://{fqdn("redis")}:6379/0"
+"""
+TOKENS = """
+[srs]
+tokens = "redis"
 """
 # The numbers of the lab, not of a mail host: changes are seen at once, and what is old is old soon.
 PACE = """
@@ -42,25 +51,28 @@ def config(host: str, topology: Topology) -> str:
         "srs": [at("submission")],
         "submission": [],
         "relay": [at("ldap")],
-    }[host]
+    }[role(host)]
     networks = ", ".join(f'"{n}"' for n in ["127.0.0.0/8", *internal])
     text = (
-        f'[general]\nrole = "{host}"\ndomains = {OWN}\nhostname = "{fqdn(host)}"\n'
+        f'[general]\nrole = "{role(host)}"\ndomains = {OWN}\nhostname = "{fqdn(host)}"\n'
         f"internal_hosts = [{networks}]\n"
     )
-    if host in ("mx", "srs", "submission"):
+    if role(host) in ("mx", "srs", "submission"):
         text += DIRECTORY + PACE
-    if host == "mx":
-        text += f'forward_transport = "smtp:[{fqdn("srs")}]"\n'
-    if host == "srs":
-        text += f'\n[sign]\nvouching_hosts = ["{at("mx")}"]\nvouching_id = "{fqdn("mx")}"\n'
+    if role(host) == "mx":
+        # Both write one name into their results, which the srs hosts take for a voucher.
+        text += f'forward_transport = "smtp:{FORWARDERS}"\n[verify]\nauthserv_id = "{fqdn("mx")}"\n'
+    if role(host) == "srs":
+        both = f'"{at("mx")}", "{at("mx2")}"'
+        text += f'\n[sign]\nvouching_hosts = [{both}]\nvouching_id = "{fqdn("mx")}"\n'
+    if role(host) in ("mx", "srs"):
+        text += SHARED + TOKENS
     if host == "submission":
         text += (
-            f'\n[redis]\nurl = "redis://{fqdn("redis")}:6379/0"\n'
-            f'\n[postfix]\noutgoing_transport = "smtp:[{fqdn("srs")}]"\n'
+            SHARED + f'\n[postfix]\noutgoing_transport = "smtp:{FORWARDERS}"\n'
             'tls_cert = "/etc/ssl/certs/submission.pem"\ntls_key = "/etc/ssl/private/submission.key"\n'
         )
-    if host != "mx":
+    if role(host) != "mx":
         text += key_table(host)
     return text
 
@@ -84,7 +96,7 @@ def files(host: str, topology: Topology, secret: str) -> dict[str, FileIn]:
     written = {"/etc/postvouch/conf.d/lab.toml": FileIn(text=config(host, topology))}
     if host != "relay":
         written["/etc/postvouch/names.d/lab.yaml"] = FileIn(text=YAML, mode=0o640, group="postvouch")
-    if host in ("mx", "srs"):
+    if role(host) in ("mx", "srs"):
         written["/etc/postvouch/srs.secrets"] = FileIn(text=secret + "\n", mode=0o640, group="postvouch")
     if host == "submission":
         users = "".join(f"{login}:{{PLAIN}}{word}\n" for login, word in PASSWORDS.items())
@@ -113,8 +125,8 @@ def start_script(host: str) -> str:
 set -e
 {more}
 postvouch check
-postvouch postfix --role {host} --apply
-postvouch postfix --role {host} --check
+postvouch postfix --role {role(host)} --apply
+postvouch postfix --role {role(host)} --check
 {QUICK}
 {dovecot}
 systemctl start postfix

@@ -1,14 +1,16 @@
 """Who is where: the hosts of the lab, their names and addresses, and the domains of the two worlds.
 
 One private network a release, 10.91.N.0/24, the first N that nothing on this machine uses. our.example has
-four Postfix hosts, an LDAP and a redis server; fresh.example, ours as well, has a zone of its own on two
-servers, where keys come and go; far.example is a stranger, with a host that answers with its verdicts; sink
-is the world's big mailbox provider.
+six Postfix hosts (two mx, two srs), an LDAP and a redis server; fresh.example, ours as well, has a zone of
+its own on two servers, where keys come and go; far.example is a stranger, with a host that answers with its
+verdicts; sink is the world's big mailbox provider.
 """
 
 from dataclasses import dataclass
 
-OURS = ("mx", "srs", "submission", "relay")
+OURS = ("mx", "srs", "submission", "relay", "mx2", "srs2")
+FORWARDERS = "forwarders.our.example"
+"""The name by which the other hosts know the srs hosts: its MX records."""
 SELECTOR = "lab"
 FRESH = "fresh.example"
 VERIFIER = "verifier"
@@ -43,6 +45,8 @@ HOSTS = (
     Host(name="srs", fqdn="srs.our.example", last=21),
     Host(name="submission", fqdn="submission.our.example", last=22),
     Host(name="relay", fqdn="relay.our.example", last=23),
+    Host(name="mx2", fqdn="mx2.our.example", last=24),
+    Host(name="srs2", fqdn="srs2.our.example", last=25),
     Host(name="sink", fqdn="mx.gmail.example", last=30),
 )
 
@@ -71,6 +75,11 @@ class Topology:
     def subnet(self) -> str:
         """The network as a CIDR."""
         return f"{self.net}.0/24"
+
+
+def role(host: str) -> str:
+    """The role of one of our hosts: mx2 is the second mx, to which the world turns when the first is away."""
+    return host.rstrip("2")
 
 
 def fqdn(host: str) -> str:
@@ -112,14 +121,18 @@ def zone(topology: Topology, records: dict[str, str]) -> str:
         if host.name != "sink":
             # Each host says for its own name, which is its HELO, that it sends from nowhere else.
             lines.append(f'{host.fqdn}. TXT "v=spf1 a -all"')
-    senders = " ".join(f"a:{fqdn(h)}" for h in ("srs", "relay"))
+    senders = " ".join(f"a:{fqdn(h)}" for h in ("srs", "srs2", "relay"))
     lines += [
         "our.example. MX 10 mx.our.example.",
+        "our.example. MX 20 mx2.our.example.",
+        f"{FORWARDERS}. MX 10 srs.our.example.",
+        f"{FORWARDERS}. MX 20 srs2.our.example.",
         f'our.example. TXT "v=spf1 {senders} -all"',
         '_dmarc.our.example. TXT "v=DMARC1; p=reject; rua=mailto:postmaster@our.example"',
         "old.example. MX 10 mx.our.example.",
+        "old.example. MX 20 mx2.our.example.",
         # The domain of SRS senders for what nobody vouched for; it sends nothing of its own.
-        'old.example. TXT "v=spf1 a:srs.our.example -all"',
+        'old.example. TXT "v=spf1 a:srs.our.example a:srs2.our.example -all"',
         '_dmarc.old.example. TXT "v=DMARC1; p=reject"',
         "far.example. MX 10 mail.far.example.",
         'far.example. TXT "v=spf1 a:mail.far.example -all"',

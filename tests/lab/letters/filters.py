@@ -129,7 +129,7 @@ def spamassassin_takes_our_word(lab: Lab, story: Story) -> None:
     lab.sh("mx", "postvouch postfix --filter spamassassin > /etc/spamassassin/postvouch.cf")
     lint = lab.sh("mx", "spamassassin -L --lint", check=False)
     story.claim("SpamAssassin has nothing against our snippet", lint.ok, lint.text[-900:])
-    with lab.stopped("srs", "postfix"):
+    with lab.stopped("srs", "postfix"), lab.stopped("srs2", "postfix"):
         message_id = new_id("honest")
         alice_writes(lab, story, "dora@our.example", message_id=message_id)
         found = hits(lab, story, message_id)

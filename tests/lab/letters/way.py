@@ -89,8 +89,8 @@ def unknown_is_refused(lab: Lab, story: Story) -> None:
         story.claim(f"{address}: 550", refusal(done.out).startswith("550"), done.out[-600:])
 
 
-def bounce_letter(lab: Lab, story: Story) -> None:
-    """The whole of letter 2's round trip."""
+def bounce_letter(lab: Lab, story: Story, *, by: tuple[str, ...] = ("srs.our.example",)) -> None:
+    """The whole of letter 2's round trip; ``by``: hosts that must have had the bounce."""
     message_id = new_id("bounce")
     alice_writes(lab, story, "frank@our.example", message_id=message_id)
     story.tell(
@@ -110,14 +110,15 @@ def bounce_letter(lab: Lab, story: Story) -> None:
     story.claim("it names the forward", b"rfc822; frank@our.example" in bounce.raw, bounce.raw[-1500:])
     story.claim("and not where that goes", b"gmail.example" not in bounce.raw, bounce.raw[-3000:])
     way = " ".join(received)
-    story.claim("srs sent it", "by srs.our.example" in way, way)
-    story.show("mx", *lab.journal("mx", story.began, word="orig_to=<SRS0=")[:1])
+    for host in by:
+        story.claim(f"it came by {host}", f"by {host}" in way, way)
 
 
 @letter(2, "the bounce comes home")
 def the_bounce_comes_home(lab: Lab, story: Story) -> None:
     """frank's mailbox refuses later; its bounce reaches alice through mx and srs."""
     bounce_letter(lab, story)
+    story.show("mx", *lab.journal("mx", story.began, word="orig_to=<SRS0=")[:1])
 
 
 @letter(2, "a forged SRS address is refused, a foreign one is nothing to us")
