@@ -115,6 +115,14 @@ def test_postmap_reads_the_same_names(tmp_path: Path) -> None:
     assert {k: tuple(v.replace(",", " ").split()) for k, v in theirs.items()} == ours
 
 
+def test_a_forward_of_200_characters_is_taken_and_one_more_is_not() -> None:
+    for size, taken in ((200, 1), (201, 0)):
+        target = "x" * (size - 12) + "@far.example"
+        for between in (": ", " ", ":\t  "):
+            entries, problems = read(f"bob{between}{target}\n", "forwards", strict=False)
+            assert (len(entries), len(problems)) == (taken, 1 - taken)
+
+
 def test_long_lines_cost_no_more_than_their_length() -> None:
     for text in ('"' * 200_000, "a " + '"\\' * 100_000, "a:" * 100_000, "a " + ", " * 100_000 + "b"):
         read(text)

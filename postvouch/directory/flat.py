@@ -51,7 +51,8 @@ def _lines(path: Path, octets: bytes, section: str, lines: Lines) -> Iterator[Li
     for source, text in _logical(path, octets):
         found = _KEY.match(text)
         key = found[1] if found else text.split(None, 1)[0]
-        values = _VALUE.findall(text[found.end() :]) if found else []
+        told = text[found.end() :] if found else ""
+        values = _VALUE.findall(told)
         if section == "domains":  # virtual(5) writes them with an "@"
             key, values = key.removeprefix("@"), [each.removeprefix("@") for each in values]
         if key.lower() in seen:
@@ -60,7 +61,7 @@ def _lines(path: Path, octets: bytes, section: str, lines: Lines) -> Iterator[Li
         seen[key.lower()] = source
         if not values:
             lines.doubt(source, f"{key}: needs an address or a list of addresses")
-        elif not lines.strict and len(text) > LONGEST_FORWARD + len(key):
+        elif not lines.strict and len(told) > LONGEST_FORWARD:
             lines.doubt(source, f"{key}: longer than {LONGEST_FORWARD} characters; left out")
         elif bad := [each for each in values if each.startswith(_NO_NAME) and "@" not in each]:
             lines.doubt(
