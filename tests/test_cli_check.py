@@ -141,9 +141,15 @@ def test_root_is_told_what_the_daemons_cannot_read(host, tmp_path, key, monkeypa
     names = tmp_path / "names" / "a.yaml"
     path = host(key_table(tmp_path))
     names.chmod(0o600)
+    exported, fragment = tmp_path / "exported", tmp_path / "exported" / "a.yml"
+    exported.mkdir()
+    fragment.write_text("forwards: {bob: bob@far.example}\n")
+    fragment.chmod(0o600)
+    with Path(path).open("a") as file:
+        file.write(f'[[map.source]]\nname = "p"\ntype = "fragments"\nfiles = ["{exported}"]\n')
     assert run(["check", "--config", path]) == 78
     shown = capsys.readouterr().out
-    for file in (tmp_path / "srs.secrets", key, names):
+    for file in (tmp_path / "srs.secrets", key, names, fragment):
         assert f"{file}: the user nobody cannot read it; chgrp nobody {file} && chmod 0640 {file}" in shown
 
 

@@ -180,10 +180,8 @@ def _names(config: Config, main: Where, notes: Notes) -> None:
         file, colon, number = each.source.rpartition(":")
         where = Where(file, int(number)) if colon and number.isdecimal() else Where(each.source, 0)
         (notes.problem if each.fatal else notes.warning)(where, each.text)
-    patterns = (*config.map.names, *(path for source in config.map.source for path in source.files))
-    for name in dict.fromkeys(
-        path for pattern in sources.placed(config, patterns) for path in sorted(glob(pattern))
-    ):
+    patterns = sources.patterns(config)
+    for name in dict.fromkeys(path for pattern in patterns for path in sorted(glob(pattern))):
         if hidden_from_daemons(name):
             notes.problem(Where(name, 0), closed_to_daemons(name).removeprefix(f"{name}: "))
     if len(parts) == len(readings) and not any(part.entries for part in parts) and not config.ldap.uri:

@@ -13,15 +13,15 @@ from postvouch.directory import files
 from postvouch.directory.lines import Lines, part_of
 from postvouch.directory.model import Part, Problem
 
-_ENDINGS = (".yaml", ".yml")
+ENDINGS = (".yaml", ".yml")
 _MAX_FILES = 100_000
 
 
 def read(
     folders: Iterable[str], domains: Iterable[str], *, now: float, origin: str
 ) -> tuple[Part, tuple[Problem, ...]]:
-    """Read all fragments of the folders, by name. Two that name the same differently: the later counts, and
-    it is told."""
+    """Read all fragments of the folders, by name. Of two that name the same the later counts, and it is
+    told."""
     lines = Lines()
     for folder in folders:
         for path in _fragments(folder, lines):
@@ -41,7 +41,7 @@ def _fragments(folder: str, lines: Lines) -> Iterable[Path]:
     except OSError as error:
         lines.say(folder, f"cannot be read: {error.strerror}")
         return ()
-    chosen = [name for name in names if name.endswith(_ENDINGS) and not name.startswith((".", "#"))]
+    chosen = [name for name in names if name.endswith(ENDINGS) and not name.startswith((".", "#"))]
     if len(chosen) > _MAX_FILES:
         lines.say(folder, f"more than {_MAX_FILES} files")
         return ()

@@ -1,5 +1,6 @@
 """All sources of names, read in the order of their precedence; none of them can stop the others."""
 
+import glob
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -66,11 +67,23 @@ def placed(config: Config, patterns: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def patterns(config: Config) -> tuple[str, ...]:
+    """Globs of all files that the sources on this host read."""
+    found = [*placed(config, config.map.names)]
+    for source in config.map.source:
+        where = placed(config, source.files)
+        inside = source.type == "fragments"
+        found += (
+            [f"{folder}/*{ending}" for folder in where for ending in fragments.ENDINGS] if inside else where
+        )
+    return tuple(found)
+
+
 def _is_missing(path: str) -> bool:
     try:
         os.stat(path)
     except FileNotFoundError:
-        return not set(path) & set("*?[")
+        return not glob.has_magic(path)
     except OSError:  # there, and out of reach: whoever reads it says so
         return False
     return False
