@@ -70,8 +70,6 @@ class Srs:
                 answer = tokens.found(codec.reverse(key, rules=rules, today=today), rules=rules)
                 if not isinstance(answer, NotFound):
                     break
-        if not self.problem and self.keeps:
-            return answer
         if self.problem and not isinstance(answer, NotFound):
             return Unavailable(f"SRS without secrets: {self.problem}")
         if isinstance(answer, Find) and not self.keeps:
