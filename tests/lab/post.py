@@ -39,11 +39,13 @@ def _reload(lab: Lab, host: str, daemon: str) -> None:
     lab.wait(f"postvouch-{daemon} on {host} reloaded", lambda: lab.journal(host, began, word="reloaded"))
 
 
-def alice_writes(lab: Lab, story: Story, to: str, *, message_id: str, author: str = ALICE) -> None:
+def alice_writes(
+    lab: Lab, story: Story, to: str, *, message_id: str, author: str = ALICE, sender: str = ALICE
+) -> None:
     """alice's mail server takes her letter, signs it as far.example and sends it on."""
-    story.tell(f"{ALICE} writes to {to}; her own server signs as far.example.")
+    story.tell(f"{sender} writes to {to}; her own server signs as far.example.")
     done = lab.swaks(
-        "sender", "--server", "127.0.0.1", "--from", ALICE, "--to", to,
+        "sender", "--server", "127.0.0.1", "--from", sender, "--to", to,
         "--header", f"From: Alice <{author}>", "--header", f"Message-Id: <{message_id}>",
         "--header", "Subject: A letter", "--body", "Dear all,\nthis is a letter.\n",
     )  # fmt: skip

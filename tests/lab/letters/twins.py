@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from lab.lab import DAEMONS, Lab
 from lab.letters.way import bounce_letter
 from lab.people import ldif
-from lab.post import ask_map, new_id
+from lab.post import alice_writes, ask_map, new_id
 from lab.story import Story, letter
 from lab.topology import fqdn, role
 
@@ -32,16 +32,6 @@ def _away(lab: Lab, host: str) -> Iterator[None]:
 def _long(word: str) -> str:
     """A sender that does not fit into 64 octets with the rest of an SRS address, and that nobody else has."""
     return f"{new_id(word).partition('@')[0]}.{'x' * 30}@far.example"
-
-
-def _writes(lab: Lab, story: Story, sender: str, to: str, message_id: str) -> None:
-    story.tell(f"{sender} writes to {to}.")
-    done = lab.swaks(
-        "sender", "--server", "127.0.0.1", "--from", sender, "--to", to,
-        "--header", f"From: Mara <{sender}>", "--header", f"Message-Id: <{message_id}>",
-        "--header", "Subject: A letter", "--body", "Dear all,\nthis is a letter.\n",
-    )  # fmt: skip
-    story.claim("her server took it", done.ok, done.out[-500:])
 
 
 @letter(13, "any one of two mx and two srs hosts may be away")
@@ -74,7 +64,7 @@ def redis_is_away(lab: Lab, story: Story) -> None:
     """They are deferred, neither bounced nor sent as they are; all else goes on."""
     known, unknown = _long("known"), _long("unknown")
     first, second = new_id("known"), new_id("unknown")
-    _writes(lab, story, known, "dora@our.example", first)
+    alice_writes(lab, story, "dora@our.example", message_id=first, author=known, sender=known)
     (mail,) = lab.wait_mails("sink", first)
     story.show("sink", f"Return-Path: <{mail.envelope_from}>")
     story.claim("it left under a token", "=t.invalid=" in mail.envelope_from, mail.envelope_from)
@@ -83,7 +73,7 @@ def redis_is_away(lab: Lab, story: Story) -> None:
     story.tell("redis is stopped.")
     with lab.stopped("redis", "lab-redis"):
         bounce_letter(lab, story)
-        _writes(lab, story, unknown, "dora@our.example", second)
+        alice_writes(lab, story, "dora@our.example", message_id=second, author=unknown, sender=unknown)
 
         def deferred() -> list[str]:
             return [line for line in lab.journal("srs", story.began, word="srs-forward") if "store" in line]
