@@ -1,53 +1,179 @@
-"""How much may a login send? Each letter counts once, at DATA; a refused one does not count.
+"""How much may be sent? Each letter counts once, at DATA; a refused one does not count.
 
-With redis all hosts count together. While redis is away this host counts alone, with what it has seen
+With redis all hosts count together. While redis is away this host counts alone, with what it has let through
 itself: neither unlimited nor closed, and the log and a metric say so.
 """
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 
-from postvouch.host.counters import LocalCounter, Usage
+from postvouch.config.submission import Limit
+from postvouch.host.counters import Charge, LocalCounter, Usage, is_counted
 from postvouch.host.log import WARNING, Log
 from postvouch.host.shared import SharedUnavailable
 from postvouch.host.sharedcounters import SharedCounter
+from postvouch.values.domain import domain_or_nothing
 
 _REMEMBERED = 10_000
+_V6_PREFIX = 64
+"""What one customer is given; an address of his own choice is no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """At most ``messages`` in any ``window_s`` seconds; 0 for no limit."""
+class Letter:
+    """Who sends a letter to how many recipients; ``login`` and ``client`` may be "".
 
-    messages: int
-    window_s: float
+    ``client`` is an IP address, ``domain`` that of the envelope sender, folded.
+    """
+
+    login: str = ""
+    client: str = ""
+    domain: str = ""
+    recipients: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """What a letter met at one limit; ``unit`` is "messages" or "recipients"."""
+
+    limit: Limit
+    unit: str
+    charge: Charge
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a letter met at all limits; ``counted`` where it may go."""
+
+    counted: bool = True
+    met: tuple[Met, ...] = field(default=())
+
+    @property
+    def over(self) -> Met | None:
+        """The limit that is exceeded and frees last: one that refuses, else one that would."""
+        over = [met for met in self.met if not met.usage.fits]
+        refusing = [met for met in over if met.charge.enforced]
+        return max(refusing or over, key=_wait, default=None)
+
+    @property
+    def tightest(self) -> Met | None:
+        """The one that is fullest."""
+        return max(self.met, key=lambda met: met.usage.used / met.charge.limit, default=None)
+
+
+def _wait(met: Met) -> float:
+    return float("inf") if met.usage.frees_in_s < 0 else met.usage.frees_in_s
+
+
+class Rules:
+    """The limits of a configuration. ``may_send(login, address)`` says who belongs to an address."""
+
+    def __init__(self, limits: Sequence[Limit], may_send: Callable[[str, str], bool]) -> None:
+        self._may_send = may_send
+        kinds = dict.fromkeys(limit.per for limit in limits)
+        self._general = {per: [x for x in limits if x.per == per and not x.only] for per in kinds}
+        self._particular = {per: [x for x in limits if x.per == per and x.only] for per in kinds}
+
+    def charges(self, letter: Letter) -> tuple[list[tuple[Limit, str]], list[Charge]]:
+        """The limits that hold for a letter, with their units, and what it takes from each."""
+        units: list[tuple[Limit, str]] = []
+        charges: list[Charge] = []
+        for per, general in self._general.items():
+            subject = _subject(per, letter)
+            if not subject:
+                continue
+            particular = self._particular[per]
+            chosen = [x for x in particular if self._is_meant(x, subject, letter)] if particular else []
+            for limit in chosen or general:
+                for unit, most, amount in (
+                    ("messages", limit.messages, 1),
+                    ("recipients", limit.recipients, letter.recipients),
+                ):
+                    if most:
+                        units.append((limit, unit))
+                        charges.append(
+                            Charge(
+                                key=f"{limit.name}/{unit}/{subject}",
+                                amount=amount,
+                                limit=most,
+                                window_s=limit.window,
+                                enforced=limit.mode == "enforce",
+                            )
+                        )
+        return units, charges
+
+    def _is_meant(self, limit: Limit, subject: str, letter: Letter) -> bool:
+        if limit.per == "client":
+            return any(_within(letter.client, network) for network in limit.only)
+        if limit.per == "sender_domain":
+            return any(subject == domain_or_nothing(domain) for domain in limit.only)
+        return any(
+            self._may_send(subject, word) if "@" in word else subject == word.lower() for word in limit.only
+        )
+
+
+def _subject(per: str, letter: Letter) -> str:
+    if per == "login":
+        return letter.login
+    return client_network(letter.client) if per == "client" else letter.domain
+
+
+@lru_cache(maxsize=10_000)
+def client_network(client: str) -> str:
+    """The address of a client, of IPv6 its network of /64; "" for what is no address."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return ""
+    if address.version == 4:
+        return str(address)
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ip_network((int(address), _V6_PREFIX), strict=False))
+
+
+@lru_cache(maxsize=10_000)
+def _within(client: str, network: str) -> bool:
+    try:
+        return ip_address(client) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 class Limiter:
-    """Counts letters per login. ``limit`` may be replaced at any time; what was counted stays."""
+    """Counts letters. ``rules`` may be replaced at any time; what was counted stays.
+
+    ``clock`` is that of ``counter``: seconds since 1970.
+    """
 
     def __init__(
-        self, limit: Limit, log: Log, shared: SharedCounter | None = None, *,
-        clock: Callable[[], float] = time.monotonic,
+        self, rules: Rules, log: Log, shared: SharedCounter | None = None, *,
+        counter: LocalCounter | None = None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        self.limit = limit
+        self.rules = rules
         self.alone = False
         self._log = log
         self._shared = shared
-        self._local = LocalCounter()
+        self._local = LocalCounter() if counter is None else counter
         self._clock = clock
-        self._seen: OrderedDict[str, Usage] = OrderedDict()
+        self._seen: OrderedDict[str, Outcome] = OrderedDict()
 
-    def take(self, login: str, instance: str) -> Usage | Awaitable[Usage]:
-        """Count the letter ``instance`` of ``login``; asked about it again, give the same answer."""
+    def take(self, letter: Letter, instance: str) -> Outcome | Awaitable[Outcome]:
+        """Count a letter; asked about the same ``instance`` again, give the same answer."""
         known = self._seen.get(instance) if instance else None
         if known is not None:
             return known
+        units, charges = self.rules.charges(letter)
+        if not charges:
+            return self._remember(instance, Outcome())
         if self._shared is None:
-            return self._remember(instance, self._count_here(login))
-        return self._count_shared(self._shared, login, instance)
+            usages = self._local.take(charges, self._clock())
+            return self._remember(instance, _outcome(units, charges, usages))
+        return self._count_shared(self._shared, instance, units, charges)
 
     async def replace_shared(self, shared: SharedCounter | None) -> None:
         """Count with another redis from now on."""
@@ -55,29 +181,40 @@ class Limiter:
         if old is not None:
             await old.close()
 
-    async def _count_shared(self, shared: SharedCounter, login: str, instance: str) -> Usage:
+    async def _count_shared(
+        self, shared: SharedCounter, instance: str, units: list[tuple[Limit, str]], charges: list[Charge]
+    ) -> Outcome:
         try:
-            usage = await shared.take(login, limit=self.limit.messages, window_s=self.limit.window_s)
+            usages = await shared.take(charges)
         except SharedUnavailable as error:
             if not self.alone:
                 self.alone = True
                 self._log.note(f"{error}: this host counts alone", level=WARNING)
-            return self._remember(instance, self._count_here(login))
+            usages = self._local.take(charges, self._clock())
+            return self._remember(instance, _outcome(units, charges, usages))
         if self.alone:
             self.alone = False
             self._log.note("redis is back: all hosts count together")
-        if usage.allowed:
-            self._count_here(login)  # so that this host knows its own share should redis go away
-        return self._remember(instance, usage)
+        outcome = _outcome(units, charges, usages)
+        if outcome.counted:
+            self._local.add(
+                charges, self._clock()
+            )  # so that this host knows its own share should redis go away
+        return self._remember(instance, outcome)
 
-    def _count_here(self, login: str) -> Usage:
-        return self._local.take(
-            login, limit=self.limit.messages, window_s=self.limit.window_s, now=self._clock()
-        )
-
-    def _remember(self, instance: str, usage: Usage) -> Usage:
+    def _remember(self, instance: str, outcome: Outcome) -> Outcome:
         if instance:
-            self._seen[instance] = usage
+            self._seen[instance] = outcome
             if len(self._seen) > _REMEMBERED:
                 self._seen.popitem(last=False)
-        return usage
+        return outcome
+
+
+def _outcome(
+    units: Sequence[tuple[Limit, str]], charges: Sequence[Charge], usages: Sequence[Usage]
+) -> Outcome:
+    met = tuple(
+        Met(limit=limit, unit=unit, charge=charge, usage=usage)
+        for (limit, unit), charge, usage in zip(units, charges, usages, strict=True)
+    )
+    return Outcome(counted=is_counted(charges, usages), met=met)

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from postvouch.config.schema import Config
 from postvouch.directory import resolve
 from postvouch.host import daemon, loop
-from postvouch.host.counters import Usage
+from postvouch.host.counters import LocalCounter
+from postvouch.host.countersfile import CountersFile
 from postvouch.host.log import WARNING, Log
 from postvouch.host.metrics import Metrics
 from postvouch.host.refresh import Follower
 from postvouch.host.sharedcounters import SharedCounter
-from postvouch.policyd.limits import Limit, Limiter
+from postvouch.policyd.limits import Letter, Limiter, Outcome, Rules
 from postvouch.values import reply
 from postvouch.values.answer import Answer, Found, NotFound, Unavailable
+from postvouch.values.domain import domain_or_nothing
 from postvouch.values.reply import Reply
 from postvouch.wire import policy
 
@@ -50,6 +52,8 @@ class Verdict:
 
 
 PASS = Verdict(reply=None, code="ok")
+WOULD = Verdict(reply=None, code="would-over-limit")
+"""A limit that is only logged is exceeded."""
 
 
 def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answer]) -> Verdict:
@@ -71,9 +75,15 @@ def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answe
             return Verdict(reply=reply.NOT_OWNER, code="not-owner")
 
 
-def judge_usage(usage: Usage) -> Verdict:
-    """Whether one more letter is within the limit."""
-    return PASS if usage.allowed else Verdict(reply=reply.OVER_LIMIT, code="over-limit")
+def judge_usage(outcome: Outcome) -> Verdict:
+    """Whether one more letter is within the limits."""
+    over = outcome.over
+    if outcome.counted or over is None:
+        return PASS if over is None else WOULD
+    said = reply.over_limit(
+        over.limit.name, over.charge.limit, over.unit, over.limit.window, over.usage.frees_in_s
+    )
+    return Verdict(reply=said, code="over-limit")
 
 
 class Desk:
@@ -101,18 +111,25 @@ class Desk:
             self._log.note(f"request not understood: {error}", level=WARNING)
             return self.fault
         verdict = judge(request, self.config.general.role, self._rights)
-        if verdict is not PASS or request.protocol_state not in COUNTED:
+        if verdict.reply is not None or request.protocol_state not in COUNTED:
             return self._done(request, verdict, None, begun)
-        usage = self._limiter.take(
-            resolve.login_of(self._names.directory, request.sasl_username), request.instance
-        )
-        if isinstance(usage, Usage):
-            return self._done(request, judge_usage(usage), usage, begun)
-        return self._counted(request, usage, begun)
+        outcome = self._limiter.take(self._letter(request), request.instance)
+        if isinstance(outcome, Outcome):
+            return self._done(request, judge_usage(outcome), outcome, begun)
+        return self._counted(request, outcome, begun)
 
-    async def _counted(self, request: policy.Request, waiting: Awaitable[Usage], begun: float) -> bytes:
-        usage = await waiting
-        return self._done(request, judge_usage(usage), usage, begun)
+    def _letter(self, request: policy.Request) -> Letter:
+        login, sender = request.sasl_username, request.sender
+        return Letter(
+            login=resolve.login_of(self._names.directory, login) if login else "",
+            client=request.client_address,
+            domain=domain_or_nothing(sender.rpartition("@")[2]) if "@" in sender else "",
+            recipients=max(1, request.recipient_count),
+        )
+
+    async def _counted(self, request: policy.Request, waiting: Awaitable[Outcome], begun: float) -> bytes:
+        outcome = await waiting
+        return self._done(request, judge_usage(outcome), outcome, begun)
 
     def _rights(self, login: str, sender: str) -> Answer:
         directory = self._names.directory
@@ -123,7 +140,9 @@ class Desk:
             age_s=self._names.age_s(), hard_age_s=self.config.map.hard_age,
         )  # fmt: skip
 
-    def _done(self, request: policy.Request, verdict: Verdict, usage: Usage | None, begun: float) -> bytes:
+    def _done(
+        self, request: policy.Request, verdict: Verdict, outcome: Outcome | None, begun: float
+    ) -> bytes:
         seconds = time.monotonic() - begun
         state = request.protocol_state
         pairs = [
@@ -134,17 +153,19 @@ class Desk:
             ("action", verdict.word),
             ("reason", verdict.code),
         ]
-        if usage is not None:
-            pairs.append(("used", f"{usage.used}/{self._limiter.limit.messages}"))
-        if usage is not None and not usage.allowed:
-            pairs.append(("frees", f"{usage.frees_in_s:.0f}s"))
+        met = None if outcome is None else outcome.over or outcome.tightest
+        if met is not None:
+            used = f"{met.usage.used}/{met.charge.limit}"
+            pairs += [("limit", met.limit.name), ("unit", met.unit), ("used", used)]
+            if not met.usage.fits:
+                pairs.append(
+                    ("frees", f"{met.usage.frees_in_s:.0f}s" if met.usage.frees_in_s >= 0 else "never")
+                )
+            if verdict is WOULD:
+                pairs.append(("would", "over-limit"))
         self._log.line(request.queue_id, (*pairs, ("ms", f"{seconds * 1e3:.1f}")))
         self._metrics.request(state.lower(), verdict.code, seconds)
         return policy.format_action(verdict.action)
-
-
-def _limit(config: Config) -> Limit:
-    return Limit(messages=config.policy.limit, window_s=config.policy.window)
 
 
 def _shared(config: Config) -> SharedCounter | None:
@@ -156,16 +177,40 @@ def serve(service: daemon.Service) -> int:
     log = service.log
     metrics = Metrics("policy")
     names = Follower(service.config, log)
-    limiter = Limiter(_limit(service.config), log, _shared(service.config))
+    counter = LocalCounter()
+
+    def rules() -> Rules:
+        return Rules(
+            service.config.policy.limits,
+            lambda login, address: resolve.may_send(names.directory, login, address),
+        )
+
+    limiter = Limiter(rules(), log, _shared(service.config), counter=counter)
     desk = Desk(service.config, names, limiter, log, metrics)
     tasks: set[asyncio.Task[None]] = set()
+    kept = (
+        CountersFile(service.config.policy.counters, counter, log) if service.config.policy.counters else None
+    )
+
+    def start() -> None:
+        names.start()
+        if kept is not None:
+            kept.load()
+            tasks.add(asyncio.ensure_future(kept.keep()))
 
     def reloaded() -> None:
         before, desk.config = desk.config, service.config
-        limiter.limit = _limit(service.config)
+        limiter.rules = rules()
         names.reload(service.config)
         if before.redis != service.config.redis:
             tasks.add(asyncio.ensure_future(limiter.replace_shared(_shared(service.config))))
+        if before.policy.counters != service.config.policy.counters:
+            log.note("policy.counters: a restart is needed for this", level=WARNING)
+
+    def stop() -> None:
+        names.stop()
+        if kept is not None:
+            kept.save()
 
     return loop.run(
         loop.Program(
@@ -174,9 +219,10 @@ def serve(service: daemon.Service) -> int:
             metrics_address=lambda config: config.policy.metrics,
             gauges={
                 "postvouch_directory_age_seconds": ("Age of the stalest source of names.", names.age_s),
+                "postvouch_counters": ("Counters of senders in memory.", lambda: float(len(counter))),
                 "postvouch_counting_alone": ("1 while redis is away.", lambda: float(limiter.alone)),
             },
-            start=names.start, reloaded=reloaded, stop=names.stop,
+            start=start, reloaded=reloaded, stop=stop,
         )
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ class Desk:
         self.snapshot = folder / "directory.snapshot"
         self.write(limit)
 
-    def write(self, limit: int) -> None:
+    def write(self, limit: int, extra: str = "") -> None:
         self.config.write_text(f"""
 [general]
 role = "submission"
@@ -79,7 +79,12 @@ snapshot = "{self.snapshot}"
 [policy]
 socket = "unix:{self.socket}"
 metrics = ""
-limit = {limit}
+counters = "{self.folder}/counters"
+[[policy.limit]]
+name = "logins"
+messages = {limit}
+recipients = 100
+{extra}
 """)
 
     def save(self, *parts: Part) -> None:
@@ -136,13 +141,78 @@ def test_letters_are_counted_once_at_data_and_refused_over_the_limit(desk: tuple
     for letter in range(3):
         for state in ("RCPT", "RCPT", "DATA", "DATA", "END-OF-MESSAGE"):
             assert made.ask(protocol_state=state, instance=f"letter{letter}") == "DUNNO"
-    over = "450 4.7.1 Too many messages from this login - try again later"
+    over = (
+        "450 4.7.1 Too much mail: no more than 3 messages in 24 hours (limit logins) - try again in 25 hours"
+    )
     assert made.ask(protocol_state="DATA", instance="letter3") == over
     assert made.ask(protocol_state="DATA", instance="letter4", sasl_username="BOB") == over
     assert made.ask(protocol_state="DATA", instance="letter5", sasl_username="Bob@our.example") == over
     alice = {"sasl_username": "alice", "sender": "alice@our.example"}
     assert made.ask(protocol_state="DATA", instance="x", **alice) == "DUNNO"
-    process.says("action=defer, reason=over-limit, used=3/3, frees=")
+    process.says("action=defer, reason=over-limit, limit=logins, unit=messages, used=3/3, frees=")
+
+
+def test_what_was_counted_outlives_the_daemon_even_if_it_is_killed(tmp_path: Path) -> None:
+    made = Desk(tmp_path, limit=2)
+    made.save(read(NAMES)[0])
+    with daemon(MODULE, made.config):
+        assert made.ask(protocol_state="DATA", instance="a") == "DUNNO"
+    with daemon(MODULE, made.config) as process:
+        assert made.ask(protocol_state="DATA", instance="b") == "DUNNO"
+        time.sleep(2.5)  # the documented second, and the machine's
+        process.send(signal.SIGKILL)
+    with daemon(MODULE, made.config):
+        assert made.ask(protocol_state="DATA", instance="c").startswith("450 4.7.1")
+
+
+def test_recipients_are_counted_and_more_than_the_limit_has_are_refused_for_good(
+    desk: tuple[Desk, Process],
+) -> None:
+    made, _ = desk
+    data = {"protocol_state": "DATA", "recipient": ""}
+    assert made.ask(**data, instance="a", recipient_count="60") == "DUNNO"
+    assert made.ask(**data, instance="b", recipient_count="41").startswith(
+        "450 4.7.1 Too much mail: no more than 100 recipients in 24 hours (limit logins)"
+    )
+    assert made.ask(**data, instance="c", recipient_count="101") == (
+        "550 5.5.3 Too many recipients: no more than 100 recipients in 24 hours (limit logins)"
+    )
+    assert made.ask(**data, instance="d", recipient_count="40") == "DUNNO"
+
+
+def test_a_limit_can_be_tried_by_its_log_lines_alone(tmp_path: Path) -> None:
+    made = Desk(tmp_path)
+    made.save(read(NAMES)[0])
+    made.write(limit=1, extra='mode = "log"')
+    with daemon(MODULE, made.config) as process:
+        for letter in range(3):
+            assert made.ask(protocol_state="DATA", instance=f"a{letter}") == "DUNNO"
+        process.says("reason=would-over-limit, limit=logins, unit=messages, used=3/1, frees=")
+
+
+def test_clients_and_sender_domains_have_limits_of_their_own(tmp_path: Path) -> None:
+    made = Desk(tmp_path, limit=99)
+    made.save(read(NAMES)[0])
+    made.write(
+        limit=99,
+        extra="""
+[[policy.limit]]
+name = "hosts"
+per = "client"
+messages = 1
+[[policy.limit]]
+name = "old"
+per = "sender_domain"
+messages = 1
+only = ["old.example"]
+""",
+    )
+    old = {"protocol_state": "DATA", "sender": "bob@old.example"}
+    with daemon(MODULE, made.config):
+        assert made.ask(**old, instance="a", client_address="192.0.2.1") == "DUNNO"
+        assert "limit old" in made.ask(**old, instance="b", client_address="192.0.2.2")
+        assert made.ask(protocol_state="DATA", instance="c", client_address="192.0.2.2") == "DUNNO"
+        assert "limit hosts" in made.ask(protocol_state="DATA", instance="d", client_address="192.0.2.2")
 
 
 def test_a_reload_changes_the_limit_and_keeps_the_count(desk: tuple[Desk, Process]) -> None:

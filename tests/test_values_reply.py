@@ -19,9 +19,28 @@ def test_every_reply_of_the_table_is_one_line_with_both_codes():
         assert len(line) <= 510
 
 
-@pytest.mark.parametrize("name", ["LATER", "KEY_PROBLEM", "DNS_PROBLEM", "OVER_LIMIT"])
+@pytest.mark.parametrize("name", ["LATER", "KEY_PROBLEM", "DNS_PROBLEM"])
 def test_trouble_of_ours_never_bounces(name):
     assert getattr(reply, name).code < 500
+
+
+def test_who_is_over_a_limit_is_told_which_and_until_when():
+    said = str(reply.over_limit("logins", 500, "messages", 86400, 1500.2))
+    assert said == (
+        "450 4.7.1 Too much mail: no more than 500 messages in 24 hours (limit logins) - try again in 26 minutes"
+    )
+    assert reply.over_limit("x", 5, "recipients", 60, -1).code == 550
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (0, "1 second"), (0.2, "1 second"), (1.1, "2 seconds"), (119, "119 seconds"), (119.5, "2 minutes"),
+        (7139, "119 minutes"), (7141, "2 hours"), (86400, "24 hours"), (172801, "3 days"), (3e6, "35 days"),
+    ],
+)  # fmt: skip
+def test_a_time_for_people_is_never_too_short(seconds, text):
+    assert reply.span(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Holes and dead ends are problems (no daemon starts); what may be meant is a warn
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from postvouch.config import crosskeys, crossnames, crossshared, crossverdict
+from postvouch.config import crosskeys, crosslimits, crossnames, crossshared, crossverdict
 from postvouch.config.checks import HOST, Checks
 from postvouch.config.gather import Gathered
 from postvouch.config.problems import Notes, Where
@@ -30,6 +30,7 @@ def check(config: Config, gathered: Gathered, main: Where, notes: Notes) -> None
     _sockets(checks)
     crossshared.check(checks)
     crossverdict.check(checks)
+    crosslimits.check(checks)
 
 
 def _role(c: Checks) -> None:

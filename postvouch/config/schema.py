@@ -14,12 +14,13 @@ from typing import Any
 
 from postvouch.config import kinds
 from postvouch.config.forward import Forward
-from postvouch.config.kinds import Domain, Duration, Endpoint, Host, IpAddress, Socket
+from postvouch.config.kinds import Domain, Duration, Host, IpAddress
 from postvouch.config.names import Ldap, Map
 from postvouch.config.postfix import Postfix
 from postvouch.config.shared import Redis
 from postvouch.config.sign import Sign
 from postvouch.config.srs import Srs
+from postvouch.config.submission import Policy
 from postvouch.config.verdict import Verdict
 from postvouch.config.verify import Verify
 
@@ -76,21 +77,6 @@ class Dns:
         Duration(20), "How long all DNS for one message may take; then it is all a temperror.", least=1
     )
     cache_entries: int = setting(20000, "Answers kept in memory by each worker, the oldest dropped first.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """postvouch-policy: who may submit as whom, and how much."""
-
-    socket: Socket = kinds.socket("policy", "Where Postfix finds it (check_policy_service).")
-    metrics: Endpoint = kinds.metrics(9474)
-    limit: int = setting(500, "Messages that one login may send per window; 0 for no limit.")
-    window: Duration = setting(Duration(86400), "The window of the limit; it slides.", least=1)
-    password_files: tuple[str, ...] = setting(
-        (),
-        "Dovecot's passwd-files (globs), in which postvouch account looks for a person; never for passwords.",
-        example='["/etc/dovecot/passwd*"]',
-    )
 
 
 def _table(cls: type) -> Any:

@@ -4,45 +4,194 @@ The window is cut into slots; a slot counts until all of it is older than the wi
 exceeded in any window, and what was used frees at most one slot (a 60th) late.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 SLOTS = 60
+MOST_KEYS = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What one letter takes from one limit: ``amount`` for ``key``, of ``limit`` in any ``window_s`` seconds.
+
+    ``enforced``: whether the letter is refused where there is no room.
+    """
+
+    key: str
+    amount: int
+    limit: int
+    window_s: float
+    enforced: bool = True
+
+    @property
+    def counter(self) -> str:
+        """The name of the counter. Another window counts anew: its slots are other ones."""
+        return f"{self.key}/{self.window_s:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The state after one request: whether it was counted, how many are, when (seconds) the next frees."""
+    """What a charge met: whether there was room, how much is used now, in how many seconds there is room.
 
-    allowed: bool
+    ``frees_in_s`` is 0 where there is room, and negative where there never will be.
+    """
+
+    fits: bool
     used: int
     frees_in_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one counter holds in one slot; the slot begins at ``slot * width_s`` of the clock."""
+
+    counter: str
+    slot: int
+    width_s: float
+    used: int
+
+
+def is_counted(charges: Sequence[Charge], usages: Sequence[Usage]) -> bool:
+    """Whether the letter is taken: all that is enforced had room."""
+    return all(usage.fits or not charge.enforced for charge, usage in zip(charges, usages, strict=True))
+
+
 class LocalCounter:
-    """Counters of this process. At most ``max_keys`` keys, the one longest unused forgotten first."""
+    """Counters of this process. At most ``most`` of them, the one longest unused forgotten first.
 
-    def __init__(self, *, max_keys: int = 100_000) -> None:
-        self._max_keys = max_keys
-        self._slots: OrderedDict[tuple[str, float], dict[int, int]] = OrderedDict()
+    ``now`` is seconds of a clock that outlives the process. If it is set back, what seems to be of the
+    future counts as of now: the window then is longer by as much, and never shorter.
+    """
 
-    def take(self, key: str, *, limit: int, window_s: float, now: float) -> Usage:
-        """Count one for ``key`` if ``limit`` (0: none) has room for it. ``now``: monotonic seconds."""
-        slot_s = window_s / SLOTS
-        current = int(now // slot_s)
-        slots = self._of(key, window_s)
-        for slot in [s for s in slots if s < current - SLOTS]:
-            del slots[slot]
-        used = sum(slots.values())
-        frees = (min(slots, default=current) + 1) * slot_s + window_s - now
-        if limit and used >= limit:
-            return Usage(allowed=False, used=used, frees_in_s=frees)
-        slots[current] = slots.get(current, 0) + 1
-        return Usage(allowed=True, used=used + 1, frees_in_s=frees)
+    def __init__(self, *, most: int = MOST_KEYS) -> None:
+        self._most = most
+        self._slots: OrderedDict[str, _Slots] = OrderedDict()
+        self._changed: dict[tuple[str, int], float] = {}
 
-    def _of(self, key: str, window_s: float) -> dict[int, int]:
-        slots = self._slots.setdefault((key, window_s), {})
-        self._slots.move_to_end((key, window_s))
-        if len(self._slots) > self._max_keys:
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def take(self, charges: Sequence[Charge], now: float) -> tuple[Usage, ...]:
+        """Count a letter if there is room in all limits that are enforced, else nowhere; one usage each."""
+        usages = []
+        for charge in charges:
+            slots = self._of(charge, now)
+            room = charge.limit - charge.amount - slots.used
+            frees = 0.0 if room >= 0 else slots.frees(-room, now)
+            usages.append(Usage(fits=room >= 0, used=slots.used, frees_in_s=frees))
+        if not is_counted(charges, usages):
+            return tuple(usages)
+        self.add(charges, now)
+        return tuple(
+            Usage(fits=usage.fits, used=usage.used + charge.amount, frees_in_s=usage.frees_in_s)
+            for charge, usage in zip(charges, usages, strict=True)
+        )
+
+    def add(self, charges: Iterable[Charge], now: float) -> None:
+        """Count a letter that somebody else let through."""
+        for charge in charges:
+            slot = self._of(charge, now).add(charge.amount, now)
+            self._changed[charge.counter, slot] = charge.window_s / SLOTS
+
+    def changes(self) -> list[Row]:
+        """What has changed since this was last asked."""
+        changed, self._changed = self._changed, {}
+        rows = []
+        for (counter, slot), width_s in changed.items():
+            slots = self._slots.get(counter)
+            used = 0 if slots is None else slots.at(slot)
+            if used:
+                rows.append(Row(counter=counter, slot=slot, width_s=width_s, used=used))
+        return rows
+
+    def rows(self) -> list[Row]:
+        """All there is, as if it had all changed."""
+        self._changed = {}
+        return [
+            Row(counter=counter, slot=slot, width_s=slots.width_s, used=used)
+            for counter, slots in self._slots.items()
+            for slot, used in slots
+        ]
+
+    def restore(self, rows: Iterable[Row], now: float) -> None:
+        """Take back what ``changes`` gave, oldest first; what is over by ``now`` is forgotten."""
+        for row in rows:
+            slots = self._slots.setdefault(row.counter, _Slots(row.width_s))
+            slots.put(row.slot, row.used)
+        for counter, slots in tuple(self._slots.items()):
+            slots.slide(now)
+            if not slots.used:
+                del self._slots[counter]
+        while len(self._slots) > self._most:
             self._slots.popitem(last=False)
+
+    def used(self, now: float) -> Iterator[tuple[str, int]]:
+        """Every counter that is not empty."""
+        for counter, slots in self._slots.items():
+            slots.slide(now)
+            if slots.used:
+                yield counter, slots.used
+
+    def _of(self, charge: Charge, now: float) -> "_Slots":
+        counter = charge.counter
+        slots = self._slots.get(counter)
+        if slots is None:
+            slots = self._slots[counter] = _Slots(charge.window_s / SLOTS)
+            if len(self._slots) > self._most:
+                self._slots.popitem(last=False)
+        else:
+            self._slots.move_to_end(counter)
+        slots.slide(now)
         return slots
+
+
+class _Slots:
+    """One counter: slots that hold something, oldest first, and their sum."""
+
+    __slots__ = ("_slots", "used", "width_s")
+
+    def __init__(self, width_s: float) -> None:
+        self.used = 0
+        self.width_s = width_s
+        self._slots: deque[tuple[int, int]] = deque()
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._slots)
+
+    def slide(self, now: float) -> None:
+        slots, current = self._slots, int(now // self.width_s)
+        while slots and slots[0][0] < current - SLOTS:
+            self.used -= slots.popleft()[1]
+        ahead = 0
+        while slots and slots[-1][0] > current:
+            ahead += slots.pop()[1]
+        if ahead:
+            self.used -= ahead
+            self.put(current, ahead)
+
+    def add(self, amount: int, now: float) -> int:
+        """Count so much now; the slot in which it is."""
+        current = int(now // self.width_s)
+        self.put(current, amount)
+        return current
+
+    def put(self, slot: int, amount: int) -> None:
+        if self._slots and self._slots[-1][0] == slot:
+            amount_before = self._slots.pop()[1]
+            self._slots.append((slot, amount_before + amount))
+        else:
+            self._slots.append((slot, amount))
+        self.used += amount
+
+    def at(self, slot: int) -> int:
+        return next((used for number, used in reversed(self._slots) if number == slot), 0)
+
+    def frees(self, wanted: int, now: float) -> float:
+        """In how many seconds so much is free again; -1 for never."""
+        for slot, used in self._slots:
+            wanted -= used
+            if wanted <= 0:
+                return (slot + 1 + SLOTS) * self.width_s - now
+        return -1.0

@@ -1,40 +1,82 @@
 """Counters that several hosts share, in redis.
 
 One Lua script counts and decides at once, by the clock of the redis server, in the slots of
-``host.counters``.
+``host.counters``. Letters that come while a question is under way are the next question together: with many
+clients the cost of asking is shared, with one it is one question a letter.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from postvouch.config.shared import Redis
-from postvouch.host.counters import SLOTS, Usage
-from postvouch.host.shared import Shared
+from postvouch.host.counters import SLOTS, Charge, Usage
+from postvouch.host.shared import Shared, SharedUnavailable
 
-# KEYS: the counter. ARGV: limit, window in milliseconds, number of slots. Gives allowed, used, frees in ms.
+MOST_AT_ONCE = 100
+"""Letters in one question: redis does nothing else meanwhile."""
+
+# KEYS: the counter of each charge. ARGV: the number of slots; then for each letter the number of its charges,
+# and of each: limit, window in ms, amount, 1 if enforced. Gives fits, used, frees in ms (-1: never) of each.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local limit, window, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local width = window / count
-local current = math.floor(now / width)
-local used, oldest = 0, current
-local slots = redis.call('HGETALL', KEYS[1])
-for i = 1, #slots, 2 do
-  local slot = tonumber(slots[i])
-  if slot < current - count then
-    redis.call('HDEL', KEYS[1], slots[i])
-  else
-    used = used + tonumber(slots[i + 1])
-    if slot < oldest then oldest = slot end
+local count, at, key, said = tonumber(ARGV[1]), 2, 0, {}
+while at <= #ARGV do
+  local charges, room = {}, true
+  for each = 1, tonumber(ARGV[at]) do
+    local a = at + (each - 1) * 4
+    local c = {limit = tonumber(ARGV[a + 1]), window = tonumber(ARGV[a + 2]), amount = tonumber(ARGV[a + 3])}
+    key = key + 1
+    c.key, c.used, c.frees, c.width = KEYS[key], 0, 0, c.window / count
+    c.current = math.floor(now / c.width)
+    local held, slots = redis.call('HGETALL', c.key), {}
+    for i = 1, #held, 2 do
+      local slot, used = tonumber(held[i]), tonumber(held[i + 1])
+      if slot < c.current - count then
+        redis.call('HDEL', c.key, held[i])
+      else
+        if slot > c.current then
+          redis.call('HDEL', c.key, held[i])
+          redis.call('HINCRBY', c.key, string.format('%.0f', c.current), used)
+          slot = c.current
+        end
+        c.used = c.used + used
+        slots[#slots + 1] = {slot, used}
+      end
+    end
+    c.fits = c.used + c.amount <= c.limit
+    if not c.fits then
+      local wanted = c.used + c.amount - c.limit
+      c.frees = -1
+      table.sort(slots, function(x, y) return x[1] < y[1] end)
+      for _, slot in ipairs(slots) do
+        wanted = wanted - slot[2]
+        if wanted <= 0 then
+          c.frees = math.floor((slot[1] + 1) * c.width + c.window - now)
+          break
+        end
+      end
+      if ARGV[a + 4] == '1' then room = false end
+    end
+    charges[each] = c
+  end
+  at = at + 1 + #charges * 4
+  for _, c in ipairs(charges) do
+    if room then
+      redis.call('HINCRBY', c.key, string.format('%.0f', c.current), c.amount)
+      redis.call('PEXPIRE', c.key, math.floor(c.window + 2 * c.width))
+      c.used = c.used + c.amount
+    end
+    said[#said + 1] = c.fits and 1 or 0
+    said[#said + 1] = c.used
+    said[#said + 1] = c.frees
   end
 end
-local frees = math.floor((oldest + 1) * width + window - now)
-if limit > 0 and used >= limit then return {0, used, frees} end
-redis.call('HINCRBY', KEYS[1], string.format('%.0f', current), 1)
-redis.call('PEXPIRE', KEYS[1], math.floor(window + 2 * width))
-return {1, used + 1, frees}
+return said
 """
+
+_Asked = tuple[Sequence[Charge], "asyncio.Future[tuple[Usage, ...]]"]
 
 
 class SharedCounter:
@@ -42,14 +84,54 @@ class SharedCounter:
 
     def __init__(self, settings: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._shared = Shared(settings, clock=clock)
+        self._waiting: list[_Asked] = []
+        self._task: asyncio.Task[None] | None = None
 
-    async def take(self, key: str, *, limit: int, window_s: float) -> Usage:
-        """Count one for ``key`` if that keeps it within ``limit`` (0: no limit). Raises SharedUnavailable."""
-        window_ms = int(window_s * 1000)
-        name = f"postvouch:sent:{window_ms}:{key}"
-        answer = await self._shared.run(_TAKE, (name,), (limit, window_ms, SLOTS))
-        allowed, used, frees_ms = (int(number) for number in answer)
-        return Usage(allowed=bool(allowed), used=used, frees_in_s=frees_ms / 1000)
+    async def take(self, charges: Sequence[Charge]) -> tuple[Usage, ...]:
+        """As ``LocalCounter.take``, for all hosts together. Raises SharedUnavailable."""
+        future: asyncio.Future[tuple[Usage, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((charges, future))
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._ask_all())
+        return await future
+
+    async def _ask_all(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting[:MOST_AT_ONCE]
+                del self._waiting[:MOST_AT_ONCE]
+                await self._ask(batch)
+        finally:
+            self._task = None
+
+    async def _ask(self, batch: Sequence[_Asked]) -> None:
+        keys = [f"postvouch:sent:{charge.counter}" for charges, _ in batch for charge in charges]
+        arguments: list[str | int] = [SLOTS]
+        for charges, _ in batch:
+            arguments.append(len(charges))
+            for c in charges:
+                arguments += (c.limit, int(c.window_s * 1000), c.amount, int(c.enforced))
+        try:
+            numbers = iter(await self._shared.run(_TAKE, keys, arguments))
+            usages = [
+                Usage(fits=bool(fits), used=int(used), frees_in_s=frees / 1000 if frees >= 0 else -1.0)
+                for fits, used, frees in zip(numbers, numbers, numbers, strict=True)
+            ]
+            if len(usages) != len(keys):
+                raise ValueError("another number of answers than of questions")
+        except BaseException as error:
+            kind = error if isinstance(error, SharedUnavailable) else SharedUnavailable(f"redis: {error}")
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(kind)
+            if not isinstance(error, Exception):
+                raise
+            return
+        answers = iter(usages)
+        for charges, future in batch:
+            own = tuple(next(answers) for _ in charges)
+            if not future.done():  # its client may have gone
+                future.set_result(own)
 
     async def close(self) -> None:
         """Close the connections."""

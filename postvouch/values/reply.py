@@ -4,6 +4,7 @@ The text is public: it says what to do, never what we know. Reasons for the admi
 Sources: RFC 5321 §4.2 (codes), RFC 3463 and the IANA enhanced status registry (x.7.2x: RFC 7372).
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -35,7 +36,6 @@ AUTHOR_NOT_OWNED = Reply(
 )
 AUTHOR_UNCLEAR = Reply(code=550, enhanced="5.7.1", text="From: must hold exactly one valid address")
 NULL_SENDER = Reply(code=553, enhanced="5.7.1", text="A login may not send with an empty sender")
-OVER_LIMIT = Reply(code=450, enhanced="4.7.1", text="Too many messages from this login - try again later")
 SPOOF = Reply(
     code=550, enhanced="5.7.1", text="This domain's mail must be authenticated: use its submission server"
 )
@@ -50,3 +50,25 @@ MARKED = Reply(
     code=550, enhanced="5.7.1", text="Message refused: it looks like spam, or not like its author's"
 )
 NOT_READABLE = Reply(code=550, enhanced="5.6.0", text="This report has too many header fields")
+
+
+def over_limit(name: str, most: int, unit: str, window_s: float, frees_in_s: float) -> Reply:
+    """A limit is used up; ``unit`` is "messages" or "recipients", ``frees_in_s`` negative for never.
+
+    RFC 5321 §4.2.1: 450 is to be tried again; a letter with more recipients than the limit has is not.
+    """
+    allowed = f"{most} {unit} in {span(window_s)} (limit {name})"
+    if frees_in_s < 0:
+        return Reply(code=550, enhanced="5.5.3", text=f"Too many recipients: no more than {allowed}")
+    text = f"Too much mail: no more than {allowed} - try again in {span(frees_in_s)}"
+    return Reply(code=450, enhanced="4.7.1", text=text)
+
+
+def span(seconds: float) -> str:
+    """A time for people, rounded up: "45 seconds", "20 minutes", "3 hours", "2 days"."""
+    for unit, size, most in (("second", 1, 120), ("minute", 60, 120), ("hour", 3600, 48)):
+        number = max(1, math.ceil(seconds / size))
+        if number < most:
+            return f"{number} {unit}{'s' if number > 1 else ''}"
+    number = math.ceil(seconds / 86400)
+    return f"{number} days"
