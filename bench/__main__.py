@@ -14,9 +14,9 @@ from lab.images import INSTALL, SUITES, base, digest, layer
 
 PACKAGES = """
 opendkim opendmarc dbconfig-no-thanks pyspf-milter dkimpy-milter rspamd unbound publicsuffix
-openssl postfix strace postsrsd libconfuse2
+openssl postfix strace postsrsd libconfuse2 policyd-rate-limit postgrey redis-server
 python3-click python3-cryptography python3-dkim python3-dnspython python3-idna python3-milter
-python3-prometheus-client python3-rich python3-sdnotify python3-spf python3-uvloop python3-yaml
+python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-spf python3-uvloop python3-yaml
 """.split()  # noqa: SIM905
 
 MEMORY = ("--tmpfs", "/var/spool/postfix:exec")

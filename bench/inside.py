@@ -3,10 +3,16 @@
 import argparse
 import sys
 
-from bench import maps, postfix, sign, verify
+from bench import maps, policy, postfix, sign, verify
 from bench.servers import Broken
 
-SUITES = {"verify": verify.main, "sign": sign.main, "postfix": postfix.main, "maps": maps.main}
+SUITES = {
+    "verify": verify.main,
+    "sign": sign.main,
+    "postfix": postfix.main,
+    "maps": maps.main,
+    "policy": policy.main,
+}
 
 FULL = {"rounds": 3, "seconds": 4.0, "connections": [64, 8, 1], "letters": 2000}
 QUICK = {"rounds": 1, "seconds": 2.5, "connections": [64, 8], "letters": 400}

@@ -83,22 +83,7 @@ def prepare() -> None:
     (KEYS / "names.yaml").write_text(f"forwards:\n{lines}\n")
     text = (CONF / "map.toml").read_text()
     (RUN / "map.toml").write_text(text.replace("SOCKET", f"unix:{RUN}/{OURS}.sock"))
-    _refresh()
-
-
-def _refresh() -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from postvouch.cli.main import main; main()",
-        "directory",
-        "refresh",
-        "--config",
-        str(RUN / "map.toml"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Broken(f"directory refresh: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    servers.refresh(RUN / "map.toml")
 
 
 def main(given: argparse.Namespace) -> None:
@@ -210,7 +195,7 @@ def _reading() -> Iterator[None]:
             with (KEYS / "names.yaml").open("a") as file:
                 file.write(f"  more{number}: more{number}@far.example\n")
             try:
-                _refresh()
+                servers.refresh(RUN / "map.toml")
             except Broken as broken:
                 wrong.append(broken)
                 return

@@ -72,6 +72,22 @@ def config(daemon: str, engine: str) -> Path:
     return place
 
 
+def refresh(config: Path) -> None:
+    """Read and compile the names of a configuration. Raises Broken."""
+    command = [
+        sys.executable,
+        "-c",
+        "from postvouch.cli.main import main; main()",
+        "directory",
+        "refresh",
+        "--config",
+        str(config),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Broken(f"directory refresh: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+
+
 def rspamd(conf: str, expect: Sequence[str]) -> Program:
     """rspamd with one of our configurations of it."""
     command = ("rspamd", "-f", "-i", "-u", "_rspamd", "-g", "_rspamd", "-c", f"{CONF}/{conf}")

@@ -22,7 +22,6 @@ from postvouch.host.sharedcounters import SharedCounter
 from postvouch.policyd.limits import Letter, Limiter, Outcome, Rules
 from postvouch.values import reply
 from postvouch.values.answer import Answer, Found, NotFound, Unavailable
-from postvouch.values.domain import domain_or_nothing
 from postvouch.values.reply import Reply
 from postvouch.wire import policy
 
@@ -51,6 +50,9 @@ class Verdict:
         return "dunno" if self.reply is None else "reject" if self.reply.code >= 500 else "defer"
 
 
+_REMEMBERED = 10_000
+"""Pairs of login and sender that are known to be right, until the directory changes."""
+
 PASS = Verdict(reply=None, code="ok")
 WOULD = Verdict(reply=None, code="would-over-limit")
 """A limit that is only logged is exceeded."""
@@ -77,12 +79,14 @@ def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answe
 
 def judge_usage(outcome: Outcome) -> Verdict:
     """Whether one more letter is within the limits."""
+    if outcome.fits:
+        return PASS
+    if outcome.counted:
+        return WOULD
     over = outcome.over
-    if outcome.counted or over is None:
-        return PASS if over is None else WOULD
-    said = reply.over_limit(
-        over.limit.name, over.charge.limit, over.unit, over.limit.window, over.usage.frees_in_s
-    )
+    assert over is not None  # noqa: S101 - or it would have been counted
+    limit, word = over.unit
+    said = reply.over_limit(limit.name, over.charge.limit, word, limit.window, over.usage.frees_in_s)
     return Verdict(reply=said, code="over-limit")
 
 
@@ -97,6 +101,8 @@ class Desk:
         self._limiter = limiter
         self._log = log
         self._metrics = metrics
+        self._asked = names.directory
+        self._owned: set[tuple[str, str]] = set()
 
     def decoder(self) -> policy.Decoder:
         """One for each connection."""
@@ -121,10 +127,10 @@ class Desk:
     def _letter(self, request: policy.Request) -> Letter:
         login, sender = request.sasl_username, request.sender
         return Letter(
-            login=resolve.login_of(self._names.directory, login) if login else "",
-            client=request.client_address,
-            domain=domain_or_nothing(sender.rpartition("@")[2]) if "@" in sender else "",
-            recipients=max(1, request.recipient_count),
+            resolve.login_of(self._names.directory, login) if login else "",
+            request.client_address,
+            sender.rpartition("@")[2],
+            request.recipient_count or 1,
         )
 
     async def _counted(self, request: policy.Request, waiting: Awaitable[Outcome], begun: float) -> bytes:
@@ -133,7 +139,15 @@ class Desk:
 
     def _rights(self, login: str, sender: str) -> Answer:
         directory = self._names.directory
+        if directory is not self._asked:
+            self._asked = directory
+            self._owned.clear()
+        if (login, sender) in self._owned:
+            return Found(login)
         if resolve.may_send(directory, login, sender):
+            if len(self._owned) >= _REMEMBERED:
+                self._owned.clear()
+            self._owned.add((login, sender))
             return Found(login)
         return resolve.believed(
             directory, sender, NotFound(), ours=self.config.general.domains,
@@ -153,10 +167,10 @@ class Desk:
             ("action", verdict.word),
             ("reason", verdict.code),
         ]
-        met = None if outcome is None else outcome.over or outcome.tightest
+        met = None if outcome is None else outcome.tightest if outcome.fits else outcome.over
         if met is not None:
             used = f"{met.usage.used}/{met.charge.limit}"
-            pairs += [("limit", met.limit.name), ("unit", met.unit), ("used", used)]
+            pairs += [("limit", met.unit.limit.name), ("unit", met.unit.word), ("used", used)]
             if not met.usage.fits:
                 pairs.append(
                     ("frees", f"{met.usage.frees_in_s:.0f}s" if met.usage.frees_in_s >= 0 else "never")

@@ -28,7 +28,7 @@ from postvouch.policyd.limits import Letter, Limiter, Outcome, Rules
 def charge(
     key: str = "bob", *, amount: int = 1, limit: int = 9, window_s: float = 60.0, enforced: bool = True
 ) -> Charge:
-    return Charge(key=key, amount=amount, limit=limit, window_s=window_s, enforced=enforced)
+    return Charge(counter=key, amount=amount, limit=limit, window_s=window_s, enforced=enforced)
 
 
 @given(
@@ -110,7 +110,7 @@ def test_what_was_counted_survives_a_restart_in_the_file(tmp_path: Path) -> None
     counter = LocalCounter()
     late = CountersFile(str(path), counter, log, clock=lambda: 1e9 + 75)
     late.load()
-    assert dict(counter.used(1e9 + 75)) == {"bob/60": 1}
+    assert dict(counter.used(1e9 + 75)) == {"bob": 1}
     late.save()  # cleans the file
 
 
@@ -158,7 +158,7 @@ def rules(*limits: Limit) -> Rules:
 
 
 def keys(made: Rules, **letter: Any) -> list[str]:
-    return [c.key for c in made.charges(Letter(**letter))[1]]
+    return [c.counter.rpartition("/")[0] for c in made.charges(Letter(**letter))[1]]
 
 
 def test_each_limit_counts_for_its_subject_by_messages_and_recipients() -> None:
@@ -169,12 +169,12 @@ def test_each_limit_counts_for_its_subject_by_messages_and_recipients() -> None:
         Limit(name="domains", per="sender_domain", recipients=9),
     )
     letter = Letter(login="bob", client="192.0.2.7", domain="our.example", recipients=3)
-    assert [(c.key, c.amount, c.limit, c.window_s) for c in made.charges(letter)[1]] == [
-        ("day/messages/bob", 1, 5, 86400),
-        ("day/recipients/bob", 3, 50, 86400),
-        ("hour/messages/bob", 1, 2, 3600),
-        ("hosts/messages/192.0.2.7", 1, 7, 86400),
-        ("domains/recipients/our.example", 3, 9, 86400),
+    assert [(c.counter, c.amount, c.limit, c.window_s) for c in made.charges(letter)[1]] == [
+        ("day/messages/bob/86400", 1, 5, 86400),
+        ("day/recipients/bob/86400", 3, 50, 86400),
+        ("hour/messages/bob/3600", 1, 2, 3600),
+        ("hosts/messages/192.0.2.7/86400", 1, 7, 86400),
+        ("domains/recipients/our.example/86400", 3, 9, 86400),
     ]
     assert (
         keys(made, client="2001:db8::1")
@@ -365,8 +365,8 @@ def test_without_redis_the_host_counts_alone_and_says_so_once(redis: Server, tmp
                     outcome = limiter.take(Letter(login="eve"), instance)
                     return outcome if isinstance(outcome, Outcome) else await outcome
 
-                assert [(await take(f"a{n}")).met[0].usage.used for n in range(2)] == [1, 2]
-                assert (await take("a1")).met[0].usage.used == 2
+                assert [(await take(f"a{n}")).usages[0].used for n in range(2)] == [1, 2]
+                assert (await take("a1")).usages[0].used == 2
                 redis.process.stop()
                 try:
                     assert [(await take(f"b{n}")).counted for n in range(4)] == [True, True, False, False]
@@ -374,9 +374,7 @@ def test_without_redis_the_host_counts_alone_and_says_so_once(redis: Server, tmp
                 finally:
                     redis.start()
                 now[0] += 60.0
-                assert (await take("c")).met[
-                    0
-                ].usage.used == 1  # this redis forgot; ours keeps nothing on disk
+                assert (await take("c")).usages[0].used == 1  # this redis forgot; ours keeps nothing on disk
                 assert not limiter.alone
         text = (tmp_path / "log").read_text()
         assert text.count("this host counts alone") == 1
@@ -396,6 +394,6 @@ def test_a_letter_is_remembered_so_that_asking_again_changes_nothing() -> None:
     assert isinstance(refused, Outcome)
     assert not refused.counted
     assert refused.over is not None
-    assert refused.over.usage == Usage(fits=False, used=1, frees_in_s=60.0)
+    assert refused.over.usage == Usage(fits=False, used=1, frees_in_s=61.0)
     assert limiter.take(bob, "x") == first
     assert limiter.take(bob, "y") == refused

@@ -27,7 +27,8 @@ def test_trouble_of_ours_never_bounces(name):
 def test_who_is_over_a_limit_is_told_which_and_until_when():
     said = str(reply.over_limit("logins", 500, "messages", 86400, 1500.2))
     assert said == (
-        "450 4.7.1 Too much mail: no more than 500 messages in 24 hours (limit logins) - try again in 26 minutes"
+        "450 4.7.1 Too much mail: no more than 500 messages in 24 hours (limit logins) "
+        "- try again in 26 minutes"
     )
     assert reply.over_limit("x", 5, "recipients", 60, -1).code == 550
 

@@ -50,8 +50,8 @@ _DAEMONS = {
         "let a login send only as itself, and not without end (policy server)",
         "submission",
         "A server of Postfix's policy delegation protocol for check_policy_service. At RCPT it refuses a "
-        "sender address that the login does not own; at DATA it counts messages per login over policy.window "
-        "and defers what is above policy.limit. It never answers OK, which would end Postfix's own "
+        "sender address that the login does not own; at DATA it counts messages and recipients, and defers "
+        "what is above one of policy.limit. It never answers OK, which would end Postfix's own "
         "restrictions.",
     ),
 }

@@ -68,9 +68,10 @@ class CountersFile:
             if rows or self._clock() - self._cleaned > _CLEAN_S:
                 await loop.run_in_executor(self._thread, self._write, rows)
 
-    def save(self) -> None:
-        """Write what is not written yet, now; the end."""
-        self._thread.submit(self._write, self._counter.changes()).result()
+    def save(self, *, everything: bool = False) -> None:
+        """Write what is not written yet, or all there is, now; the end."""
+        rows = self._counter.rows() if everything or self._failed else self._counter.changes()
+        self._thread.submit(self._write, rows).result()
         self._thread.shutdown()
 
     def _write(self, rows: Sequence[Row]) -> None:

@@ -7,8 +7,10 @@ the master is asked whenever a connection is made, and every failure ends the co
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ class Shared:
             client = self._connected()
             # The library's own timeout closes a late connection. A mere cancellation, as some versions do
             # it, would leave the late answer there for the next question (CVE-2023-28665): hence _forget.
-            call = client.eval(script, len(keys), *keys, *arguments)
+            call = self._called(client, script, (len(keys), *keys, *arguments))
             answer = await asyncio.wait_for(call, self._settings.timeout)
         except Exception as error:
             # Whatever the library raises (there are many kinds), the answer is not known.
@@ -52,6 +54,15 @@ class Shared:
             raise SharedUnavailable(self._reason) from error
         self._pause_s = 0.0
         return answer
+
+    async def _called(self, client: Any, script: str, words: Sequence[str | int]) -> Any:
+        """The script by its name, whole only where the server does not know it (yet, or any more)."""
+        from redis.exceptions import NoScriptError
+
+        try:
+            return await client.evalsha(_name(script), *words)
+        except NoScriptError:
+            return await client.eval(script, *words)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,3 +134,8 @@ class Shared:
                 await asyncio.wait_for(close(), self._settings.timeout)
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(each.connection_pool.disconnect(), self._settings.timeout)
+
+
+@lru_cache(maxsize=100)
+def _name(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

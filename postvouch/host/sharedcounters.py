@@ -18,35 +18,49 @@ MOST_AT_ONCE = 100
 
 # KEYS: the counter of each charge. ARGV: the number of slots; then for each letter the number of its charges,
 # and of each: limit, window in ms, amount, 1 if enforced. Gives fits, used, frees in ms (-1: never) of each.
+# A counter is a hash of its slots; their sum, the oldest and the newest beside them spare a look at all.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local count, at, key, said = tonumber(ARGV[1]), 2, 0, {}
+
+local function whole(number) return string.format('%.0f', number) end
+
+local function slots_of(c)
+  local held, slots, ahead = redis.call('HGETALL', c.key), {}, 0
+  c.used, c.oldest = 0, c.current
+  for i = 1, #held, 2 do
+    local slot, used = tonumber(held[i]), tonumber(held[i + 1])
+    if slot and slot < c.current - count then
+      redis.call('HDEL', c.key, held[i])
+    elseif slot then
+      if slot > c.current then
+        redis.call('HDEL', c.key, held[i])
+        redis.call('HINCRBY', c.key, whole(c.current), used)
+        slot = c.current
+      end
+      c.used = c.used + used
+      c.oldest = math.min(c.oldest, slot)
+      slots[#slots + 1] = {slot, used}
+    end
+  end
+  return slots
+end
+
 while at <= #ARGV do
   local charges, room = {}, true
   for each = 1, tonumber(ARGV[at]) do
     local a = at + (each - 1) * 4
     local c = {limit = tonumber(ARGV[a + 1]), window = tonumber(ARGV[a + 2]), amount = tonumber(ARGV[a + 3])}
     key = key + 1
-    c.key, c.used, c.frees, c.width = KEYS[key], 0, 0, c.window / count
+    c.key, c.frees, c.width = KEYS[key], 0, c.window / count
     c.current = math.floor(now / c.width)
-    local held, slots = redis.call('HGETALL', c.key), {}
-    for i = 1, #held, 2 do
-      local slot, used = tonumber(held[i]), tonumber(held[i + 1])
-      if slot < c.current - count then
-        redis.call('HDEL', c.key, held[i])
-      else
-        if slot > c.current then
-          redis.call('HDEL', c.key, held[i])
-          redis.call('HINCRBY', c.key, string.format('%.0f', c.current), used)
-          slot = c.current
-        end
-        c.used = c.used + used
-        slots[#slots + 1] = {slot, used}
-      end
-    end
+    local sum = redis.call('HMGET', c.key, 'used', 'oldest', 'newest')
+    c.used, c.oldest = tonumber(sum[1]), tonumber(sum[2])
+    if not c.oldest or c.oldest < c.current - count or tonumber(sum[3]) > c.current then slots_of(c) end
     c.fits = c.used + c.amount <= c.limit
     if not c.fits then
+      local slots = slots_of(c)
       local wanted = c.used + c.amount - c.limit
       c.frees = -1
       table.sort(slots, function(x, y) return x[1] < y[1] end)
@@ -64,9 +78,10 @@ while at <= #ARGV do
   at = at + 1 + #charges * 4
   for _, c in ipairs(charges) do
     if room then
-      redis.call('HINCRBY', c.key, string.format('%.0f', c.current), c.amount)
-      redis.call('PEXPIRE', c.key, math.floor(c.window + 2 * c.width))
       c.used = c.used + c.amount
+      redis.call('HINCRBY', c.key, whole(c.current), c.amount)
+      redis.call('HSET', c.key, 'used', whole(c.used), 'oldest', whole(c.oldest), 'newest', whole(c.current))
+      redis.call('PEXPIRE', c.key, math.floor(c.window + 2 * c.width))
     end
     said[#said + 1] = c.fits and 1 or 0
     said[#said + 1] = c.used
