@@ -148,7 +148,7 @@ def main(given: argparse.Namespace) -> None:
         asked = [by_name[name] for name in (FILE, REDIS, RATE_LIMIT, POSTGREY)]
         measured = [_round(asked, given, number) for number in range(given.rounds)]
         texts = [
-            f"{LOGINS} logins with {DAILY} letters in the last day each, {given.rounds} x {given.seconds:g} s:",
+            f"{LOGINS} logins, {DAILY} letters of each in a day, {given.rounds} x {given.seconds:g} s:",
             table.markdown(measured),
             "\n".join(_aims(measured, given.connections)),
             _exactness(by_name[REDIS], by_name[SECOND]),

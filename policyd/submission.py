@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from postvouch.config.schema import Config
+from postvouch.config.wiring import are_reports_checked
 from postvouch.directory import resolve
 from postvouch.host import daemon, loop
 from postvouch.host.counters import LocalCounter
@@ -58,8 +59,13 @@ WOULD = Verdict(reply=None, code="would-over-limit")
 """A limit that is only logged is exceeded."""
 
 
-def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answer]) -> Verdict:
-    """Whether the sender may be used. ``rights(login, sender)`` is Found where it may."""
+def judge(
+    request: policy.Request, role: str, rights: Callable[[str, str], Answer], *, reports: bool = True
+) -> Verdict:
+    """Whether the sender may be used. ``rights(login, sender)`` is Found where it may.
+
+    ``reports``: postvouch-sign looks whether a letter with the null sender is a report.
+    """
     if role not in ("submission", "single"):
         return Verdict(reply=None, code="not-submission")
     if request.protocol_state not in STATES:
@@ -67,14 +73,14 @@ def judge(request: policy.Request, role: str, rights: Callable[[str, str], Answe
     if not request.sasl_username:
         return Verdict(reply=reply.NO_LOGIN, code="no-login")
     if request.sender in ("", "<>"):
-        return Verdict(reply=reply.NULL_SENDER, code="null-sender")
+        return PASS if reports else Verdict(reply=reply.NULL_SENDER, code="null-sender")
     match rights(request.sasl_username, request.sender):
         case Found():
             return PASS
         case Unavailable():
             return Verdict(reply=reply.LATER, code="unavailable")
         case _:
-            return Verdict(reply=reply.NOT_OWNER, code="not-owner")
+            return Verdict(reply=reply.not_owner(request.sasl_username), code="not-owner")
 
 
 def judge_usage(outcome: Outcome) -> Verdict:
@@ -116,7 +122,9 @@ class Desk:
         except policy.ProtocolError as error:
             self._log.note(f"request not understood: {error}", level=WARNING)
             return self.fault
-        verdict = judge(request, self.config.general.role, self._rights)
+        verdict = judge(
+            request, self.config.general.role, self._rights, reports=are_reports_checked(self.config)
+        )
         if verdict.reply is not None or request.protocol_state not in COUNTED:
             return self._done(request, verdict, None, begun)
         outcome = self._limiter.take(self._letter(request), request.instance)

@@ -157,7 +157,7 @@ def test_numbers_have_limits():
     with pytest.raises(Wrong, match="at most 100"):
         read("map.max_shrink", 101)
     with pytest.raises(Wrong, match="at least 0"):
-        read("policy.limit", -1)
+        read("dns.cache_entries", -1)
     with pytest.raises(Wrong, match="at most 1000d"):
         read("srs.max_age", "1001d")
 

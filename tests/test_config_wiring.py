@@ -18,6 +18,7 @@ from postvouch.directory.resolve import MAPS
 
 SNIPPETS = Path(__file__).parents[1] / "postfix-snippets"
 QUEUE = "/var/spool/postfix"
+NO_NULL = "check_sender_access inline:{{<>=REJECT null sender not allowed}}, "
 SRS_MAPS = {"srs-forward", "srs-reverse"}
 
 
@@ -98,14 +99,47 @@ def test_mail_leaves_without_the_signer_only_where_the_configuration_says_accept
     assert signing
     for entry in entries:
         assert ("default_action=accept" in entry) == (entry in signing)
-    assert plain.main == {k: v.replace("=accept", "=tempfail") for k, v in lax.main.items()}
+    # A login may send reports with the null sender, but not while nobody is sure to look at them.
+    same = {k: v.replace("=accept", "=tempfail").replace(NO_NULL, "") for k, v in lax.main.items()}
+    assert plain.main == same
 
 
 def test_a_policy_service_that_is_gone_means_451_and_never_yes() -> None:
     main = wired("submission").main
-    for name in ("smtpd_recipient_restrictions", "smtpd_data_restrictions"):
+    for name in ("smtpd_sender_restrictions", "smtpd_data_restrictions"):
         assert "timeout=10s" in main[name]
         assert "{default_action = 451 " in main[name]
+
+
+def test_the_map_refuses_a_foreign_sender_behind_the_policy_service() -> None:
+    restrictions = wired("submission").main["smtpd_sender_restrictions"]
+    assert restrictions.startswith("check_policy_service")
+    assert restrictions.endswith("}, reject_sender_login_mismatch")
+
+
+@pytest.mark.parametrize(
+    "sign, postfix",
+    [(Sign(check_owner=False), Postfix()), (Sign(), Postfix(sign_default_action="accept"))],
+)
+def test_the_null_sender_is_refused_where_nobody_looks_at_reports(sign: Sign, postfix: Postfix) -> None:
+    changed = replace(config("submission"), sign=sign, postfix=replace(postfix, tls_cert="/etc/ssl/mail.pem"))
+    assert "{<>=REJECT" in wired("submission", changed).main["smtpd_sender_restrictions"]
+    assert "{<>=REJECT" not in wired("submission").main["smtpd_sender_restrictions"]
+
+
+@pytest.mark.parametrize("role", ["submission", "single"])
+def test_refusals_name_the_page_that_helps_and_clients_are_hidden_by_choice(role: str) -> None:
+    plain = wired(role)
+    assert "smtpd_reject_footer" not in plain.main
+    mail = Postfix(tls_cert="/x", help_url="https://our.example/help", hide_clients=False)
+    told = wired(role, replace(config(role), postfix=mail))
+    assert told.main["smtpd_reject_footer"] == "\\c - see https://our.example/help"
+    for made, cleanup in ((plain, "desk"), (told, "cleanup")):
+        doors = [
+            line for name, line in made.services.items() if line and "smtpd_sasl_auth_enable=yes" in line
+        ]
+        assert len(doors) == 2
+        assert all(f"cleanup_service_name={cleanup}" in door for door in doors)
 
 
 def test_mx_and_submission_trust_no_network_but_their_own_host() -> None:

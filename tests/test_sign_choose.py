@@ -502,3 +502,45 @@ def test_on_a_single_host_its_own_verifier_lets_a_letter_leave_and_never_signs_i
     unsaid = decide(STRANGER, results(word), sender(BOB), rules=replace(RULES, rewrites=True))
     assert isinstance(unsaid, NotSigned)
     assert unsaid.unproven
+
+
+FROM = sender(BOB)
+
+
+@pytest.mark.parametrize(
+    "values, code",
+    [
+        ((b" grants@our.example",), ""),
+        ((b" carol@our.example",), "not-sender"),
+        ((b" bob@our.example, carol@our.example",), "bad-sender"),
+        ((b" bob@our.example", b" bob@our.example"), "bad-sender"),
+        ((b" nobody at all",), "bad-sender"),
+        ((b"",), "bad-sender"),
+    ],
+)
+def test_a_login_may_not_have_another_named_as_its_sender(values: tuple[bytes, ...], code: str) -> None:
+    made = decide(LOGIN, FROM, *((b"Sender", value) for value in values))
+    assert (made.code if isinstance(made, Refusal) else "") == code
+    assert not isinstance(decide(INTERNAL, FROM, *((b"Sender", value) for value in values)), Refusal)
+
+
+@pytest.mark.parametrize(
+    "content, refused",
+    [
+        (b' multipart/report; report-type=disposition-notification; boundary="x"', False),
+        (b' Multipart/Report;\r\n report-type="delivery-status"; boundary="x"', False),
+        (b' multipart/report; report-type=feedback-report; boundary="x"', True),
+        (b' multipart/report; report-type=x; report-type=delivery-status; boundary="x"', True),
+        (b' multipart/mixed; report-type=delivery-status; boundary="x"', True),
+        (b' multipart/reportage; report-type=delivery-status; boundary="x"', True),
+        (b" text/plain", True),
+    ],
+)
+def test_a_login_sends_reports_only_without_a_sender(content: bytes, refused: bool) -> None:
+    made = decide(LOGIN, FROM, (b"Content-Type", content), sender="")
+    assert (isinstance(made, Refusal) and made.code == "null-sender") == refused
+    twice = decide(LOGIN, FROM, (b"Content-Type", content), (b"Content-Type", content), sender="")
+    assert isinstance(twice, Refusal)
+    carol = decide(LOGIN, (b"From", b" carol@our.example"), (b"Content-Type", content), sender="")
+    assert isinstance(carol, Refusal)
+    assert carol.code == "not-owner"

@@ -8,7 +8,7 @@ from postvouch.values.reply import Reply
 
 def test_every_reply_of_the_table_is_one_line_with_both_codes():
     table = {name: value for name, value in vars(reply).items() if isinstance(value, Reply)}
-    assert {"LATER", "NOT_OWNER", "SPOOF", "DMARC_FAILED"} <= set(table)
+    assert {"LATER", "NULL_SENDER", "SPOOF", "DMARC_FAILED"} <= set(table)
     for line in map(str, table.values()):
         code, enhanced, text = line.split(" ", 2)
         assert code[0] == enhanced[0]
@@ -22,6 +22,11 @@ def test_every_reply_of_the_table_is_one_line_with_both_codes():
 @pytest.mark.parametrize("name", ["LATER", "KEY_PROBLEM", "DNS_PROBLEM"])
 def test_trouble_of_ours_never_bounces(name):
     assert getattr(reply, name).code < 500
+
+
+def test_who_is_no_owner_reads_what_postfix_would_say():
+    assert str(reply.not_owner("bob")) == "553 5.7.1 not owned by user bob"
+    assert str(reply.not_owner("b\u00f6b\r\n")) == "553 5.7.1 not owned by user b?b??"
 
 
 def test_who_is_over_a_limit_is_told_which_and_until_when():

@@ -3,6 +3,7 @@
 Holes and dead ends are problems (no daemon starts); what may be meant is a warning (``postvouch check``).
 """
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from postvouch.config import crosskeys, crosslimits, crossnames, crossshared, crossverdict
@@ -13,6 +14,8 @@ from postvouch.config.schema import Config
 from postvouch.values.network import LOOPBACK, is_network
 
 _DAY = 86400
+_URL = re.compile(r"https?://[\w.~:/?#\[\]@!&'()*+,;=%-]+", re.ASCII)
+"""What Postfix would put something else for ("$") is none."""
 _QUEUE_LIFETIME_DAYS = 5  # maximal_queue_lifetime and bounce_queue_lifetime of Postfix
 
 
@@ -144,6 +147,9 @@ def _signing(c: Checks) -> None:
 
 
 def _away(c: Checks) -> None:
+    url = c.config.postfix.help_url
+    if url and not _URL.fullmatch(url):
+        c.problem(f'postfix.help_url: "{url}" is no http or https address', "postfix.help_url")
     if c.config.postfix.sign_default_action == "accept":
         c.warning(
             'postfix.sign_default_action = "accept": while postvouch-sign is away mail leaves unsigned; '

@@ -24,6 +24,16 @@ class Postfix:
         "", "Certificate chain that smtpd shows (PEM). submission needs it.", example='"/etc/ssl/mail.pem"'
     )
     tls_key: str = setting("", "Its private key (PEM). Default: in the same file.")
+    help_url: str = setting(
+        "",
+        "On submission, the page that every refusal names, ours and Postfix's own (smtpd_reject_footer).",
+        example='"https://our.example/mail-help"',
+    )
+    hide_clients: bool = setting(
+        True,
+        "On submission, what logins send does not tell from where and with which program: Received: keeps "
+        "our own name only, and User-Agent, X-Mailer and X-Originating-IP go. The log has the client.",
+    )
     more_milters: tuple[str, ...] = setting(
         (),
         "Milters of others, as smtpd_milters takes them: after ours on mx (which removes forged fields), "

@@ -22,6 +22,8 @@ DAEMONS = {
 }
 """Who must run before Postfix of a role is wired; map first, since the others read its snapshot."""
 
+_NO_NULL_SENDER = "check_sender_access inline:{{<>=REJECT null sender not allowed}}, "
+
 DIRECT = "smtp:"
 """As a content filter without a next hop: to the MX of each recipient's domain."""
 
@@ -50,6 +52,9 @@ def words(
         "named": named(general.internal_hosts),
         "ask_ccert": "yes" if config.sign.client_certificates else "",
         "sign_action": postfix.sign_default_action,
+        "null_sender": "" if are_reports_checked(config) else _NO_NULL_SENDER,
+        "help": f"\\c - see {postfix.help_url}" if postfix.help_url else "",
+        "desk": "desk" if postfix.hide_clients else "cleanup",
         "tls_cert": postfix.tls_cert,
         "tls_key": postfix.tls_key or postfix.tls_cert,
         "tls_level": "may" if postfix.tls_cert else "",
@@ -75,6 +80,11 @@ def words(
     if role in ("submission", "single") and not postfix.tls_cert:
         problems.append("postfix.tls_cert is not set: nobody can log in without TLS")
     return found, tuple(problems)
+
+
+def are_reports_checked(config: Config) -> bool:
+    """Whether postvouch-sign sees to it that a login sends nothing but reports with the null sender."""
+    return config.sign.check_owner and config.postfix.sign_default_action == "tempfail"
 
 
 def sockets(config: Config) -> dict[str, str]:

@@ -62,6 +62,16 @@ class Bounce:
     returned: tuple[Field, ...] = ()
 
 
+def report_type(fields: Sequence[Field]) -> str:
+    """The report-type of a multipart/report (RFC 6522 §3), in lower case; "" for any other letter."""
+    index = by_name(fields)
+    if len(index.get(b"content-type", ())) != 1:
+        return ""
+    content = _text(index, b"content-type").lstrip()
+    kinds = {kind.lower() for kind in _KIND.findall(content)} if _REPORT.match(content) else set()
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
 def is_bounce(fields: Sequence[Field]) -> bool:
     """Whether a letter of the null sender is a bounce or another report of delivery.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from postvouch.auth.mentioned import mentions
+from postvouch.forward import bounce
 from postvouch.sign.alreadysigned import unsigned
 from postvouch.sign.keys import KeyRing, SigningKey
 from postvouch.sign.vouch import doubt
@@ -21,12 +22,25 @@ from postvouch.values.address import (
     MissingAuthor,
     OneAuthor,
     SeveralAuthors,
+    parse_author,
 )
 from postvouch.values.dns import Resolver
 from postvouch.values.domain import owned
 from postvouch.values.message import Client, Message
 from postvouch.values.network import NOBODY, Hosts, Network, within
-from postvouch.values.reply import AUTHOR_NOT_OWNED, AUTHOR_UNCLEAR, KEY_PROBLEM, LATER, Reply
+from postvouch.values.reply import (
+    AUTHOR_NOT_OWNED,
+    AUTHOR_UNCLEAR,
+    KEY_PROBLEM,
+    LATER,
+    NULL_SENDER,
+    SENDER_NOT_OWNED,
+    SENDER_UNCLEAR,
+    Reply,
+)
+
+REPORTS = frozenset({"delivery-status", "disposition-notification"})
+"""What a login may send with the null sender."""
 
 Owns = Callable[[str, Address], bool | None]
 """``owns(login, address)``: may this login use this address? None: the directory cannot say now."""
@@ -124,20 +138,13 @@ def choose(
     one of another host of ours holds.
     """
     origin, matched = _origin(message.client, rules)
-    login = message.client.login
     if not isinstance(author, OneAuthor):
         return _unclear(message, author, origin, rules, ring)
     address = author.address
     if origin is _Origin.LOGIN and rules.check_owner:
-        allowed = owns(login, address)
-        if allowed is None:
-            return KeyTrouble(
-                code="owner-unknown", reason="the directory cannot say who owns it", reply=LATER
-            )
-        if not allowed:
-            return Refusal(
-                reply=AUTHOR_NOT_OWNED, code="not-owner", reason=f"{login} does not own the From: address"
-            )
+        refused = _of_login(message, address, owns)
+        if refused is not None:
+            return refused
     keys = ring.find(address)
     if keys is None and not owned(address.domain, rules.domains):
         return NotSigned(code="not-ours", reason=f"{address.domain} is none of our domains")
@@ -159,6 +166,33 @@ def choose(
     if not missing:
         return NotSigned(code="already-signed", reason="it carries our signature, and that holds")
     return Signing(keys=missing, origin=matched)
+
+
+def _of_login(message: Message, author: Address, owns: Owns) -> Refusal | KeyTrouble | None:
+    """What a login may not: write as another, have another send it, send without a sender what is no report.
+
+    Sender: is one mailbox (RFC 5322 §3.6.2). The null sender is for reports, of delivery (RFC 3464 §2) and of
+    reading (RFC 8098 §3); the owners map of Postfix never sees it.
+    """
+    login = message.client.login
+    named = [(author, AUTHOR_NOT_OWNED, "not-owner", "From:")]
+    fields = message.named(b"sender")
+    if fields:
+        sender = parse_author([field.value for field in fields])
+        if not isinstance(sender, OneAuthor):
+            return Refusal(reply=SENDER_UNCLEAR, code="bad-sender", reason="Sender: is not one mailbox")
+        named.append((sender.address, SENDER_NOT_OWNED, "not-sender", "Sender:"))
+    for address, reply, code, field in named:
+        allowed = owns(login, address)
+        if allowed is None:
+            return KeyTrouble(
+                code="owner-unknown", reason="the directory cannot say who owns it", reply=LATER
+            )
+        if not allowed:
+            return Refusal(reply=reply, code=code, reason=f"{login} does not own the {field} address")
+    if not message.envelope.sender and bounce.report_type(message.fields) not in REPORTS:
+        return Refusal(reply=NULL_SENDER, code="null-sender", reason="no sender, and no report")
+    return None
 
 
 def _unclear(

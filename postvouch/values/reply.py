@@ -30,12 +30,15 @@ LATER = Reply(code=451, enhanced="4.7.1", text="Service unavailable - try again 
 KEY_PROBLEM = Reply(code=451, enhanced="4.7.1", text="This message cannot be signed now - try again later")
 DNS_PROBLEM = Reply(code=451, enhanced="4.7.24", text="Sender authentication failed temporarily - try later")
 NO_LOGIN = Reply(code=530, enhanced="5.7.0", text="Authentication required")
-NOT_OWNER = Reply(code=553, enhanced="5.7.1", text="Sender address is not owned by the login in use")
 AUTHOR_NOT_OWNED = Reply(
     code=550, enhanced="5.7.1", text="The From: address does not belong to the login in use"
 )
+SENDER_NOT_OWNED = Reply(
+    code=550, enhanced="5.7.1", text="The Sender: address does not belong to the login in use"
+)
+SENDER_UNCLEAR = Reply(code=550, enhanced="5.7.1", text="Sender: must hold exactly one valid address")
 AUTHOR_UNCLEAR = Reply(code=550, enhanced="5.7.1", text="From: must hold exactly one valid address")
-NULL_SENDER = Reply(code=553, enhanced="5.7.1", text="A login may not send with an empty sender")
+NULL_SENDER = Reply(code=553, enhanced="5.7.1", text="A login may send only reports with an empty sender")
 SPOOF = Reply(
     code=550, enhanced="5.7.1", text="This domain's mail must be authenticated: use its submission server"
 )
@@ -50,6 +53,12 @@ MARKED = Reply(
     code=550, enhanced="5.7.1", text="Message refused: it looks like spam, or not like its author's"
 )
 NOT_READABLE = Reply(code=550, enhanced="5.6.0", text="This report has too many header fields")
+
+
+def not_owner(login: str) -> Reply:
+    """The envelope sender is another's: in the words of Postfix's own refusal, which may come before."""
+    shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in login[:100])
+    return Reply(code=553, enhanced="5.7.1", text=f"not owned by user {shown}")
 
 
 def over_limit(name: str, most: int, unit: str, window_s: float, frees_in_s: float) -> Reply:

@@ -70,6 +70,7 @@ def config(host: str, topology: Topology) -> str:
     if host == "submission":
         text += (
             SHARED + f'\n[postfix]\noutgoing_transport = "smtp:{FORWARDERS}"\n'
+            'help_url = "https://our.example/mail-help"\n'
             'tls_cert = "/etc/ssl/certs/submission.pem"\ntls_key = "/etc/ssl/private/submission.key"\n'
         )
     if role(host) != "mx":

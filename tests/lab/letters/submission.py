@@ -19,14 +19,16 @@ def submit(
     author: str = "",
     to: str = FRIEND,
     message_id: str = "",
+    fields: tuple[str, ...] = (),
 ) -> str:
     """Send one letter through our submission host from bob's laptop out in the world; swaks' transcript."""
     auth = ["--auth", "PLAIN", "--auth-user", login, "--auth-password", PASSWORDS[login]] if login else []
     return lab.swaks(
         "sender", "--server", lab.address("submission"), "--port", str(port), DOORS[port], *auth,
         "--helo", "laptop.far.example", "--from", sender, "--to", to,
-        "--header", f"From: Bob <{author or sender}>",
+        "--header", f"From: Bob <{author or sender}>", "--header", f"To: {FRIEND}",
         "--header", f"Message-Id: <{message_id or new_id('bob')}>",
+        *(word for field in fields for word in ("--add-header", field)),
         "--header", "Subject: From bob's desk", "--body", "Hello,\nthis is bob.\n",
     ).out  # fmt: skip
 
@@ -77,9 +79,23 @@ def bob_as_his_role(lab: Lab, story: Story) -> None:
 
 @letter(3, "bob sends as carol: refused")
 def bob_as_carol(lab: Lab, story: Story) -> None:
-    """553 for the envelope sender of another."""
+    """553 for the envelope sender of another, in the same words whoever says it, with the page that helps."""
     story.tell("bob logs in and says MAIL FROM:<carol@our.example>.")
-    is_refused(story, submit(lab, sender="carol@our.example"), "553")
+    transcript = submit(lab, sender="carol@our.example")
+    is_refused(story, transcript, "553")
+    said = "not owned by user bob - see https://our.example/mail-help"
+    story.claim(f"it says: {said}", said in refusal(transcript), transcript[-900:])
+    story.tell("The policy service is taken out of main.cf: Postfix refuses by the map alone.")
+    restrictions = lab.sh("submission", "postconf -hx smtpd_sender_restrictions").out.strip()
+    try:
+        lab.sh(
+            "submission", "postconf -e smtpd_sender_restrictions=reject_sender_login_mismatch; postfix reload"
+        )
+        again = submit(lab, sender="carol@our.example")
+        story.claim("in the same words", refusal(again) == refusal(transcript), refusal(again))
+    finally:
+        kept = restrictions.replace("'", "'\\''")
+        lab.sh("submission", f"postconf -e 'smtpd_sender_restrictions={kept}'; postfix reload")
 
 
 @letter(3, "bob sends as himself with carol in From: - refused")
@@ -89,10 +105,53 @@ def carol_in_the_header(lab: Lab, story: Story) -> None:
     is_refused(story, submit(lab, author="carol@our.example"), "550")
 
 
-@letter(3, "bob sends with an empty sender: refused")
+@letter(3, "bob sends with an empty sender: reports only")
 def nobody_as_sender(lab: Lab, story: Story) -> None:
-    """The login maps never see the null sender."""
-    is_refused(story, submit(lab, sender="<>", author="bob@our.example"), "55")
+    """The login maps never see the null sender; postvouch-sign looks whether it is a report."""
+    story.tell("An ordinary letter with an empty sender.")
+    is_refused(story, submit(lab, sender="<>", author="bob@our.example"), "553")
+    story.tell("A receipt that he has read something.")
+    receipt = (
+        "MIME-Version: 1.0",
+        'Content-Type: multipart/report; report-type=disposition-notification; boundary="x"',
+    )
+    message_id = new_id("receipt")
+    transcript = submit(lab, sender="<>", author="bob@our.example", fields=receipt, message_id=message_id)
+    story.claim("taken", not refusal(transcript), transcript[-900:])
+    (mail,) = lab.wait_mails("sink", message_id)
+    story.claim("its sender is still empty", mail.envelope_from == "", mail.envelope_from)
+    story.claim("DMARC passes", mail.dmarc == "pass", mail.results("mx.gmail.example"))
+    story.tell("A receipt in carol's name.")
+    is_refused(story, submit(lab, sender="<>", author="carol@our.example", fields=receipt), "550")
+
+
+@letter(3, "bob has carol named as the sender: refused")
+def carol_as_sender_field(lab: Lab, story: Story) -> None:
+    """Mail programs show Sender: as "carol on behalf of bob"."""
+    is_refused(story, submit(lab, fields=("Sender: carol@our.example",)), "550")
+
+
+@letter(3, "where bob writes from stays with us")
+def bobs_laptop(lab: Lab, story: Story) -> None:
+    """Neither the address nor the name of his laptop, nor his program, nor who gets a blind copy."""
+    story.tell(f"bob writes to {FRIEND} and, unseen by him, to other@gmail.example.")
+    message_id = new_id("private")
+    fields = ("User-Agent: Thunderbird 140", "X-Mailer: Mail.app", "X-Originating-IP: 192.0.2.99")
+    transcript = submit(lab, to=f"{FRIEND},other@gmail.example", message_id=message_id, fields=fields)
+    story.claim("taken", not refusal(transcript), transcript[-900:])
+    lab.wait("both copies are there", lambda: len(lab.mails("sink", message_id)) == 2)
+    for mail in lab.mails("sink", message_id):
+        raw = mail.raw.decode(errors="replace")
+        story.show("sink", " | ".join(mail.fields("Received")[-1:]))
+        for word in (lab.address("sender"), "laptop.far.example", "Thunderbird", "Mail.app", "192.0.2.99"):
+            story.claim(f"{word} is nowhere in it", word not in raw, raw[:3000])
+        if mail.recipient == FRIEND:
+            story.claim("it does not name the other", "other@" not in raw, raw[:3000])
+        judged = mail.results("mx.gmail.example")
+        story.claim("our signature is good", ("pass", "our.example") in mail.dkim, judged)
+    count = f"journalctl -q --no-pager -t postvouch-sign | grep -cF '[{lab.address('sender')}]'"
+    said = lab.sh("submission", count, check=False).out
+    story.claim("our log has the client", int(said or 0) > 0, said)
 
 
 @letter(3, "nobody sends without a login")
