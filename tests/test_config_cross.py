@@ -63,6 +63,26 @@ PROBLEMS = [
         '[[map.source]]\nname = "db"\ntype = "ud-ldap"\nfiles = ["/x"]\nsection = "roles"\n',
         '1: map.source.section: "roles" is not for people to edit',
     ),
+    ('[[policy.limit]]\nname = "a"\n', '1: policy.limit "a" limits nothing'),
+    ('[[policy.limit]]\nname = "A b"\nmessages = 1\n', '1: policy.limit.name: "A b" is no word'),
+    (
+        '[[policy.limit]]\nname = "a"\nmessages = 1\n[[policy.limit]]\nname = "a"\nmessages = 2\n',
+        '4: a second policy.limit named "a"',
+    ),
+    (
+        '[[policy.limit]]\nname = "a"\nper = "client"\nmessages = 1\nonly = ["192.0.2.1/24"]\n',
+        '1: policy.limit.only: "192.0.2.1/24" is no address or network',
+    ),
+    (
+        '[[policy.limit]]\nname = "a"\nper = "sender_domain"\nmessages = 1\nonly = ["bob@our.example"]\n',
+        '1: policy.limit.only: "bob@our.example" is no domain',
+    ),
+    (
+        '[[policy.limit]]\nname = "a"\nmessages = 1\nonly = [" "]\n',
+        '1: policy.limit.only: " " is no login and no address',
+    ),
+    ('[policy]\ncounters = "here"\n', '2: policy.counters: "here" is no absolute path'),
+    ('[postfix]\nhelp_url = "see $myhostname"\n', '2: postfix.help_url: "see $myhostname" is no http'),
     ('[map]\nprecedence = ["puppet"]\n', '2: map.precedence: no source is named "puppet"'),
     (
         '[map]\nallowed_targets = ["x.example"]\ndenied_targets = ["x.example"]\n',
