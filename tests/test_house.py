@@ -25,6 +25,7 @@ CORE = (
     "directory.lines",
     "directory.model",
     "directory.owners",
+    "directory.passwords",
     "directory.resolve",
     "directory.shrink",
     "directory.trace",

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "who-can-send-as": "postvouch.cli.owners:who_can_send_as",
         "what-can": "postvouch.cli.owners:what_can",
         "account": "postvouch.cli.account:account",
+        "accounts": "postvouch.cli.accounts:accounts",
         "directory": "postvouch.cli.directory:directory",
     },
 }

@@ -35,7 +35,7 @@ python3-prometheus-client python3-redis python3-rich python3-sdnotify python3-sp
 TEST_PACKAGES = """
 gcc libc6-dev libmilter-dev python3-dev python3-venv python3-pip ca-certificates git groff-base
 postfix postfix-lmdb slapd ldap-utils redis-server unbound dovecot-core openssl procps postsrsd
-nsd knot knot-dnsutils knot-dnssecutils ldnsutils opendkim opendkim-tools rspamd libmail-dkim-perl
+nsd knot knot-dnsutils knot-dnssecutils ldnsutils opendkim opendkim-tools rspamd libmail-dkim-perl fail2ban
 """.split()  # noqa: SIM905
 
 # What the hosts must not start by themselves: each is told what it is later.
