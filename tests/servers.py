@@ -5,6 +5,7 @@ so that nobody believes in tests that never ran.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -31,10 +32,28 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now."""
+    """A TCP port of 127.0.0.1 that nobody uses now, never the same twice.
+
+    Below the range from which the kernel takes ports for clients (ip_local_port_range): one of those could be
+    gone, by a client of another test, before the server that it was meant for listens there.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        if port not in _GIVEN and _is_free(port):
+            _GIVEN.add(port)
+            return port
+
+
+_GIVEN: set[int] = set()
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(check: Callable[[], bool], what: str, seconds: float = 10.0) -> None:

@@ -11,7 +11,7 @@ import pytest
 from servers import program, wait_for
 
 SHIPPED = Path(__file__).parents[1] / "postfix-snippets" / "fail2ban"
-CAPTURED = Path(__file__).parent / "vectors" / "fail2ban"
+CAPTURED = Path(__file__).parent / "captured"
 """What Postfix 3.7 and 3.10 logged: failures.log has one wrong password a line, others.log all else."""
 
 
