@@ -81,6 +81,8 @@ def config(host: str, topology: Topology) -> str:
 # Dovecot only says who logged in; 2.3 (Debian 12) and 2.4 (Debian 13) speak two languages. We ship both
 # files.
 DOVECOT = {"12": "dovecot-2.3.conf", "13": "dovecot-2.4.conf"}
+# Wrong passwords in a row would each wait longer than the one before.
+AT_ONCE = "\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
 PASSWORDS = {"bob": "bobs-secret", "carol": "carols-secret"}
 
 SUBMISSION = """
@@ -103,7 +105,7 @@ def files(host: str, topology: Topology, secret: str) -> dict[str, FileIn]:
         users = "".join(f"{login}:{{PLAIN}}{word}\n" for login, word in PASSWORDS.items())
         shipped = ROOT / "postfix-snippets" / "submission" / DOVECOT[topology.release]
         written["/etc/dovecot/private/mail-passwords"] = FileIn(text=users, mode=0o640, group="dovecot")
-        written["/etc/dovecot/dovecot.conf"] = FileIn(text=shipped.read_text())
+        written["/etc/dovecot/dovecot.conf"] = FileIn(text=shipped.read_text() + AT_ONCE)
     return written
 
 
