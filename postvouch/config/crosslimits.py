@@ -1,6 +1,5 @@
 """Checks of [[policy.limit]], each problem at the line of its table."""
 
-import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 
@@ -8,28 +7,18 @@ from postvouch.config.checks import Checks
 from postvouch.config.submission import Limit
 from postvouch.values.domain import domain_or_nothing
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-
 
 def check(c: Checks) -> None:
     """All of them."""
     policy = c.config.policy
     if policy.counters and not policy.counters.startswith("/"):
         c.problem(f'policy.counters: "{policy.counters}" is no absolute path', "policy.counters")
-    places = c.gathered.places.get("policy.limit", ())
-    seen: set[str] = set()
-    for index, limit in enumerate(policy.limit):
-        where = places[index] if index < len(places) else c.main
-        if limit.name in seen:
-            c.notes.problem(where, f'a second policy.limit named "{limit.name}": they would count together')
-        seen.add(limit.name)
+    for limit, where in c.named("policy.limit", policy.limit):
         for fault in _faults(limit):
             c.notes.problem(where, fault)
 
 
 def _faults(limit: Limit) -> Iterator[str]:
-    if limit.name and not _NAME.fullmatch(limit.name):
-        yield f'policy.limit.name: "{limit.name}" is no word of small letters, digits, "-" and "_"'
     if not (limit.messages or limit.recipients or limit.only):
         yield (
             f'policy.limit "{limit.name}" limits nothing: set messages or recipients; with both 0 it only '

@@ -7,7 +7,6 @@ from postvouch.config.names import Source
 from postvouch.config.problems import Where
 
 _TAKEN = ("names", "ldap")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDERS = ("role", "shorthost")
 
@@ -26,13 +25,7 @@ def _tables(c: Checks) -> None:
     for path in c.config.map.names:
         for fault in _placeholders(path):
             c.problem(f"map.names: {fault}", "map.names")
-    places = c.gathered.places.get("map.source", ())
-    seen: set[str] = set()
-    for index, source in enumerate(c.config.map.source):
-        where = places[index] if index < len(places) else c.main
-        if source.name in seen:
-            c.notes.problem(where, f'a second map.source named "{source.name}"')
-        seen.add(source.name)
+    for source, where in c.named("map.source", c.config.map.source, taken=_TAKEN):
         for fault in _faults(source):
             c.notes.problem(where, fault)
         _section(c, source, where)
@@ -40,10 +33,6 @@ def _tables(c: Checks) -> None:
 
 def _faults(source: Source) -> list[str]:
     faults = []
-    if source.name in _TAKEN:
-        faults.append(f'map.source.name: "{source.name}" is taken; choose another name')
-    elif source.name and not _NAME.fullmatch(source.name):
-        faults.append(f'map.source.name: "{source.name}" is no word of small letters, digits, "-" and "_"')
     for path in source.files:
         if not path.startswith("/"):
             faults.append(f'map.source.files: "{path}" is no absolute path')

@@ -38,7 +38,6 @@ FAST = frozenset({"SHA", "SHA1", "SSHA"})
 
 CLEAR = frozenset({"PLAIN", "CLEAR", "CLEARTEXT", "PLAIN-TRUNC"})
 
-_PASSWORD = re.compile(r"(?:\{([^{}.]*)(?:\.[^{}]*)?\})?(.*)", re.DOTALL)
 _CRYPT = (
     ("$1$", "MD5-CRYPT"),
     ("$5$", "SHA256-CRYPT"),
@@ -88,10 +87,7 @@ def entries(lines: Iterable[str]) -> Iterator[Entry | Finding]:
         if not login.strip():
             yield Finding(line=number, login="", text="no login before the colon")
             continue
-        password = rest.partition(":")[0]
-        found = _PASSWORD.fullmatch(password)
-        assert found is not None  # noqa: S101 - it fits any text
-        prefix, body = (found[1] or "").upper(), found[2]
+        prefix, body = _split(rest.partition(":")[0])
         yield Entry(
             line=number,
             login=login,
@@ -146,6 +142,14 @@ def _of(entry: Entry, dovecot: str) -> Iterator[Finding]:
         yield finding(text, is_problem=False)
     elif entry.scheme in CLEAR:
         yield finding("the password is in clear text: set a new one, as {SHA512-CRYPT}", is_problem=False)
+
+
+def _split(password: str) -> tuple[str, str]:
+    """The scheme in capital letters, "" for none, without its encoding ("{SSHA.HEX}"), and what follows."""
+    if not password.startswith("{") or "}" not in password:
+        return "", password
+    scheme, _, body = password[1:].partition("}")
+    return scheme.partition(".")[0].upper(), body
 
 
 def _crypt(body: str) -> str:
