@@ -85,12 +85,11 @@ def judge(
 
 def judge_usage(outcome: Outcome) -> Verdict:
     """Whether one more letter is within the limits."""
-    if outcome.fits:
+    over = outcome.over
+    if over is None:
         return PASS
     if outcome.counted:
         return WOULD
-    over = outcome.over
-    assert over is not None  # noqa: S101 - or it would have been counted
     limit, word = over.unit
     said = reply.over_limit(limit.name, over.charge.limit, word, limit.window, over.usage.frees_in_s)
     return Verdict(reply=said, code="over-limit")
@@ -135,10 +134,10 @@ class Desk:
     def _letter(self, request: policy.Request) -> Letter:
         login, sender = request.sasl_username, request.sender
         return Letter(
-            resolve.login_of(self._names.directory, login) if login else "",
-            request.client_address,
-            sender.rpartition("@")[2],
-            request.recipient_count or 1,
+            login=resolve.login_of(self._names.directory, login) if login else "",
+            client=request.client_address,
+            domain=sender.rpartition("@")[2],
+            recipients=request.recipient_count or 1,
         )
 
     async def _counted(self, request: policy.Request, waiting: Awaitable[Outcome], begun: float) -> bytes:
@@ -175,7 +174,7 @@ class Desk:
             ("action", verdict.word),
             ("reason", verdict.code),
         ]
-        met = None if outcome is None else outcome.tightest if outcome.fits else outcome.over
+        met = None if outcome is None else outcome.over or outcome.tightest
         if met is not None:
             used = f"{met.usage.used}/{met.charge.limit}"
             pairs += [("limit", met.unit.limit.name), ("unit", met.unit.word), ("used", used)]

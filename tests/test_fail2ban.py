@@ -49,6 +49,21 @@ def test_every_failure_matches_and_nothing_else(release: str, tmp_path: Path) ->
     assert regex(tmp_path / "others") == (0, len(others.splitlines()))
 
 
+def test_who_is_banned_is_not_for_the_client_to_say(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "Nov 24 13:44:00 host postfix/submission/smtpd[7]: warning: x[192.0.2.1]: SASL PLAIN authentication "
+        "failed: (reason unavailable), sasl_username=warning: y[192.0.2.9]: SASL PLAIN authentication failed:\n"
+    )
+    folder = folder_with_filter(tmp_path)
+    tool = program("fail2ban-regex", "fail2ban")
+    said = subprocess.run(
+        [tool, "-o", "ip", str(log), str(folder / "postvouch-login.conf")],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    assert said.split() == ["192.0.2.1"]
+
+
 def test_what_a_client_writes_bans_nobody_else(tmp_path: Path) -> None:
     log = tmp_path / "log"
     at = "Nov 24 13:44:00 host"

@@ -17,6 +17,7 @@ from servers import Process, accepts, free_port, program, wait_for
 from postvouch.config.kinds import Duration, SecretPath
 from postvouch.config.shared import Redis
 from postvouch.config.submission import Limit
+from postvouch.host import countersfile
 from postvouch.host.counters import Charge, LocalCounter, Usage
 from postvouch.host.countersfile import CountersFile
 from postvouch.host.log import Log
@@ -149,6 +150,62 @@ def test_a_folder_that_cannot_be_written_costs_no_letter_and_is_told_once(tmp_pa
     assert said.read_text().count("No such file or directory") == 2
 
 
+def test_what_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(countersfile, "RETRY_S", 0.2)
+    folder, said = tmp_path / "later", tmp_path / "log"
+
+    async def test() -> None:
+        with said.open("wb") as file:
+            counter = LocalCounter()
+            log = Log(program="test", descriptor=file.fileno())
+            kept = CountersFile(str(folder / "counters"), counter, log)
+            counter.add([charge("early")], time.time())
+            task = asyncio.ensure_future(kept.keep())
+            await asyncio.sleep(1.6)
+            counter.add([charge("late")], time.time())
+            folder.mkdir()
+            await asyncio.sleep(1.0)
+            task.cancel()
+            again = LocalCounter()
+            CountersFile(str(folder / "counters"), again, quiet()).load()
+            assert dict(again.used(time.time())) == {"early": 1, "late": 1}
+
+    run(test)
+    assert said.read_text().count("a restart would forget what is used") == 1
+    assert said.read_text().count("written again") == 1
+
+
+def test_a_file_at_its_bound_costs_no_letter_and_no_more_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(countersfile, "MOST_OCTETS", 40_960)
+    said = tmp_path / "log"
+    with said.open("wb") as file:
+        counter = LocalCounter()
+        kept = CountersFile(
+            str(tmp_path / "counters"), counter, Log(program="test", descriptor=file.fileno())
+        )
+        for n in range(3000):
+            assert counter.take([charge(f"a stranger with many addresses, number {n}")], time.time())[0].fits
+        kept.save()
+    assert "full" in said.read_text()
+    assert (tmp_path / "counters").stat().st_size <= 40_960
+
+
+def test_what_a_wrong_clock_left_in_the_file_counts_once_and_not_for_years(tmp_path: Path) -> None:
+    path, year = str(tmp_path / "counters"), 366 * 86400
+    ahead = LocalCounter()
+    kept = CountersFile(path, ahead, quiet(), clock=lambda: 1e9 + year)
+    ahead.add([charge(amount=5)], 1e9 + year)
+    kept.save()
+    for later, used in ((0, 5), (30, 5), (90, 0)):
+        counter = LocalCounter()
+        kept = CountersFile(path, counter, quiet(), clock=lambda later=later: 1e9 + later)
+        kept.load()
+        assert sum(n for _, n in counter.used(1e9 + later)) == used
+        kept.save()
+
+
 def quiet() -> Log:
     return Log(program="test", descriptor=os.open(os.devnull, os.O_WRONLY))
 
@@ -200,6 +257,7 @@ def test_a_limit_for_somebody_replaces_those_for_all_of_its_kind() -> None:
     assert keys(made, login="ann") == ["list/messages/ann"]
     assert keys(made, login="robot") == []
     assert keys(made, client="192.0.2.7") == ["crm/messages/192.0.2.7"]
+    assert keys(made, client="::ffff:192.0.2.7") == ["crm/messages/192.0.2.7"]
     assert keys(made, client="192.0.2.77") == ["hosts/messages/192.0.2.77"]
     assert keys(made, domain="xn--bcher-kva.example") == ["us/messages/xn--bcher-kva.example"]
     assert keys(made, domain="far.example") == []
@@ -397,3 +455,24 @@ def test_a_letter_is_remembered_so_that_asking_again_changes_nothing() -> None:
     assert refused.over.usage == Usage(fits=False, used=1, frees_in_s=61.0)
     assert limiter.take(bob, "x") == first
     assert limiter.take(bob, "y") == refused
+
+
+def test_a_login_that_is_no_text_takes_neither_the_file_nor_redis_away(redis: Server, tmp_path: Path) -> None:
+    odd = Letter(login="b\udcf6b\ud800")
+
+    async def test() -> None:
+        async with counter(redis) as shared:
+            limiter = Limiter(rules(Limit(name="odd", messages=9)), quiet(), shared)
+            outcome = limiter.take(odd, "x")
+            assert not isinstance(outcome, Outcome)
+            assert (await outcome).usages[0].used == 1
+            assert not limiter.alone
+
+    run(test)
+    local = LocalCounter()
+    kept = CountersFile(str(tmp_path / "counters"), local, quiet())
+    Limiter(rules(Limit(name="odd", messages=9)), quiet(), counter=local).take(odd, "y")
+    kept.save()
+    again = LocalCounter()
+    CountersFile(str(tmp_path / "counters"), again, quiet()).load()
+    assert len(again) == 1

@@ -4,13 +4,13 @@ The window is cut into slots; a slot counts until all of it is older than the wi
 exceeded in any window, and what was used frees at most one slot (a 60th) late.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 SLOTS = 60
-MOST_KEYS = 200_000
+MOST_KEYS = 100_000
 
 
 # Tuples, where the house has frozen dataclasses elsewhere: each letter makes several, in a fifth of the time.
@@ -92,8 +92,10 @@ class LocalCounter:
     def add(self, charges: Iterable[Charge], now: float) -> None:
         """Count a letter that somebody else let through."""
         for charge in charges:
-            slots = self._slots.get(charge.counter) or self._of(charge, now)
-            self._changed[charge.counter, slots.add(charge.amount, now)] = slots.width_s
+            slots = self._of(charge, now)
+            current = int(now // slots.width_s)
+            slots.put(current, charge.amount)
+            self._changed[charge.counter, current] = slots.width_s
 
     def changes(self) -> list[Row]:
         """What has changed since this was last asked."""
@@ -106,14 +108,10 @@ class LocalCounter:
                 rows.append(Row(counter=counter, slot=slot, width_s=width_s, used=used))
         return rows
 
-    def rows(self) -> list[Row]:
-        """All there is, as if it had all changed."""
-        self._changed = {}
-        return [
-            Row(counter=counter, slot=slot, width_s=slots.width_s, used=used)
-            for counter, slots in self._slots.items()
-            for slot, used in slots
-        ]
+    def not_kept(self, rows: Iterable[Row]) -> None:
+        """These changes could not be written: they are among the next ones, as far as they still count."""
+        for row in rows:
+            self._changed.setdefault((row.counter, row.slot), row.width_s)
 
     def restore(self, rows: Iterable[Row], now: float) -> None:
         """Take back what ``changes`` gave, oldest first; what is over by ``now`` is forgotten."""
@@ -121,7 +119,7 @@ class LocalCounter:
             slots = self._slots.setdefault(row.counter, _Slots(row.width_s))
             slots.put(row.slot, row.used)
         for counter, slots in tuple(self._slots.items()):
-            slots.slide(now)
+            self._slide(counter, slots, now)
             if not slots.used:
                 del self._slots[counter]
         while len(self._slots) > self._most:
@@ -130,7 +128,7 @@ class LocalCounter:
     def used(self, now: float) -> Iterator[tuple[str, int]]:
         """Every counter that is not empty."""
         for counter, slots in self._slots.items():
-            slots.slide(now)
+            self._slide(counter, slots, now)
             if slots.used:
                 yield counter, slots.used
 
@@ -142,8 +140,12 @@ class LocalCounter:
                 self._slots.popitem(last=False)
         else:
             self._slots.move_to_end(charge.counter)
-        slots.slide(now)
+        self._slide(charge.counter, slots, now)
         return slots
+
+    def _slide(self, counter: str, slots: "_Slots", now: float) -> None:
+        if slots.slide(now):
+            self._changed[counter, int(now // slots.width_s)] = slots.width_s
 
 
 class _Slots:
@@ -154,28 +156,20 @@ class _Slots:
     def __init__(self, width_s: float) -> None:
         self.used = 0
         self.width_s = width_s
-        self._slots: deque[tuple[int, int]] = deque()
+        self._slots: list[tuple[int, int]] = []
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self._slots)
-
-    def slide(self, now: float) -> None:
+    def slide(self, now: float) -> bool:
+        """Forget what is over; whether something seemed to be of the future, and is of now from now on."""
         slots, current = self._slots, int(now // self.width_s)
         while slots and slots[0][0] < current - SLOTS:
-            self.used -= slots.popleft()[1]
+            self.used -= slots.pop(0)[1]
         ahead = 0
         while slots and slots[-1][0] > current:
             ahead += slots.pop()[1]
         if ahead:
             self.used -= ahead
             self.put(current, ahead)
-
-    def add(self, amount: int, now: float) -> int:
-        """Count so much now; the slot in which it is."""
-        self.slide(now)
-        current = int(now // self.width_s)
-        self.put(current, amount)
-        return current
+        return ahead > 0
 
     def put(self, slot: int, amount: int) -> None:
         if self._slots and self._slots[-1][0] == slot:

@@ -17,15 +17,21 @@ from postvouch.host.counters import SLOTS, LocalCounter, Row
 from postvouch.host.log import WARNING, Log
 
 EVERY_S = 1.0
+RETRY_S = 30.0
+MOST_OCTETS = 1 << 28
+"""Beyond this size the file takes nothing new: who has addresses without end shall not fill the disk."""
+
 _CLEAN_S = 600.0
 _BUSY_S = 2.0
+_PAGE = 4096
 _TABLE = """
 CREATE TABLE IF NOT EXISTS used (
   counter TEXT NOT NULL, slot INTEGER NOT NULL, width_s REAL NOT NULL, used INTEGER NOT NULL,
   PRIMARY KEY (counter, slot)
 ) WITHOUT ROWID
 """
-_OVER = f"(slot + 1 + {SLOTS}) * width_s < ?"
+# What is over, and what a clock that has been set back left in the future: the counter has taken that to now.
+_CLEAN = "DELETE FROM used WHERE (slot + 1 + :slots) * width_s < :now OR slot * width_s > :now"
 
 
 class CountersFile:
@@ -60,39 +66,46 @@ class CountersFile:
         self._counter.restore(rows, self._clock())
 
     async def keep(self) -> None:
-        """Write every second, until cancelled."""
+        """Write every second, until cancelled; where that fails, half a minute later."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(EVERY_S)
-            rows = self._counter.rows() if self._failed else self._counter.changes()
-            if rows or self._clock() - self._cleaned > _CLEAN_S:
-                await loop.run_in_executor(self._thread, self._write, rows)
+            await asyncio.sleep(RETRY_S if self._failed else EVERY_S)
+            rows = self._counter.changes()
+            if rows or self._is_to_clean() or self._failed:
+                kept = await loop.run_in_executor(self._thread, self._write, rows)
+                if not kept:
+                    self._counter.not_kept(rows)
 
-    def save(self, *, everything: bool = False) -> None:
-        """Write what is not written yet, or all there is, now; the end."""
-        rows = self._counter.rows() if everything or self._failed else self._counter.changes()
-        self._thread.submit(self._write, rows).result()
+    def save(self) -> None:
+        """Write what is not written yet, now; the end."""
+        self._thread.submit(self._write, self._counter.changes()).result()
         self._thread.shutdown()
 
-    def _write(self, rows: Sequence[Row]) -> None:
-        now = self._clock()
+    def _is_to_clean(self) -> bool:
+        return abs(self._clock() - self._cleaned) > _CLEAN_S
+
+    def _write(self, rows: Sequence[Row]) -> bool:
         try:
-            with contextlib.closing(self._open()) as database, database:
-                database.executemany(
-                    "INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?)",
-                    [(row.counter, row.slot, row.width_s, row.used) for row in rows],
-                )
-                if now - self._cleaned > _CLEAN_S:
+            with contextlib.closing(self._open()) as database:
+                if self._is_to_clean():
+                    now = self._clock()
+                    with database:
+                        database.execute(_CLEAN, {"slots": SLOTS, "now": now})
                     self._cleaned = now
-                    database.execute(f"DELETE FROM used WHERE {_OVER}", (now,))  # noqa: S608 - our own words
+                with database:
+                    database.executemany(
+                        "INSERT OR REPLACE INTO used VALUES (?, ?, ?, ?)",
+                        [(row.counter, row.slot, row.width_s, row.used) for row in rows],
+                    )
         except (OSError, sqlite3.Error) as error:
             if not self._failed:
                 self._log.note(f"{self._path}: {error}: a restart would forget what is used", level=WARNING)
             self._failed = True
-            return
+            return False
         if self._failed:
             self._log.note(f"{self._path}: written again")
         self._failed = False
+        return True
 
     def _open(self) -> sqlite3.Connection:
         # SQLite gives the files beside it, which it makes, the mode of this one.
@@ -101,8 +114,9 @@ class CountersFile:
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(f"PRAGMA max_page_count = {MOST_OCTETS // _PAGE}")
             database.execute(_TABLE)
-        except BaseException:
+        except sqlite3.Error:
             database.close()
             raise
         return database

@@ -134,18 +134,15 @@ class SharedCounter:
             ]
             if len(usages) != len(keys):
                 raise ValueError("another number of answers than of questions")
-        except BaseException as error:
-            kind = error if isinstance(error, SharedUnavailable) else SharedUnavailable(f"redis: {error}")
+        except (SharedUnavailable, TypeError, ValueError) as error:
             for _, future in batch:
-                if not future.done():
-                    future.set_exception(kind)
-            if not isinstance(error, Exception):
-                raise
+                if not future.done():  # its client may have gone
+                    future.set_exception(SharedUnavailable(str(error)))
             return
         answers = iter(usages)
         for charges, future in batch:
             own = tuple(next(answers) for _ in charges)
-            if not future.done():  # its client may have gone
+            if not future.done():
                 future.set_result(own)
 
     async def close(self) -> None:
