@@ -269,8 +269,10 @@ class Tree:
         conf = self.folder / f"{name}.conf"
         stubs = {".": [1], "example": [3]}
         for each in self.zones.values():
-            alive = range(1, 1 + each.servers)
-            stubs[each.name] = [*alive, *range(9 + each.servers, 9 + each.servers + each.dead)]
+            # Dead ones only where there are no others: now and then it would ask nobody else for longer than we
+            # wait. Who asks each server himself finds them in the zone.
+            dead = range(9 + each.servers, 9 + each.servers + each.dead)
+            stubs[each.name] = list(range(1, 1 + each.servers) or dead)
         conf.write_text(
             f"server:\n  interface: 127.0.0.1\n  port: {port}\n  do-daemonize: no\n"
             f'  use-syslog: no\n  logfile: ""\n  verbosity: 1\n  username: ""\n  chroot: ""\n'

@@ -192,7 +192,7 @@ def test_a_record_that_signatures_need_and_that_is_gone_or_wrong_is_said_loudly_
 def test_a_server_that_does_not_answer_stops_everything_and_is_named(tree, tmp_path, monkeypatch, capsys):
     half = World(tree, tmp_path, monkeypatch, capsys, domain="half.example")
     status, said = half.rotate()
-    assert (status, "Publish this" in said, "does not answer" in said) == (75, True, True)
+    assert (status, "Publish this" in said, "does not answer" in said) == (75, True, True), said
     half.publish(everywhere=False, **asked(said))
     half.now += 90 * DAY
     status, said = half.rotate()
