@@ -269,7 +269,7 @@ class Tree:
         conf = self.folder / f"{name}.conf"
         stubs = {".": [1], "example": [3]}
         for each in self.zones.values():
-            # Dead ones only where there are no others: now and then it would ask nobody else for longer than we
+            # Dead ones only where there are no others: it might ask nobody else for longer than we
             # wait. Who asks each server himself finds them in the zone.
             dead = range(9 + each.servers, 9 + each.servers + each.dead)
             stubs[each.name] = list(range(1, 1 + each.servers) or dead)
